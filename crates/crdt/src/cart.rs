@@ -34,6 +34,14 @@ impl<K: Ord, S> Delta<K, S> {
         Self { context: change.context, lines: BTreeMap::from([(item, change.line)]) }
     }
 
+    /// Adds the change of another line to a delta.
+    ///
+    /// The lines must differ: two changes of one line join as lines do, with [`Line::join`].
+    pub fn push(&mut self, item: K, change: Change<S>) {
+        self.context.join(&change.context);
+        self.lines.insert(item, change.line);
+    }
+
     /// The delta of an operation that so far touches nothing but the version: the beginning of a checkout, whose cut is joined
     /// only when the order is placed.
     pub fn tick(operation: Dot) -> Self {
@@ -93,17 +101,10 @@ impl<K: Ord + Clone, S: Ord + Clone> Cart<K, S> {
     }
 
     /// Drops the spent entries that `replica` owns; see [`Line::retire`]. Returns a delta for each.
-    ///
-    /// # Errors
-    /// [`CountersExhausted`].
-    pub fn retire(&mut self, replica: ReplicaId) -> Result<Vec<Delta<K, S>>, CountersExhausted> {
-        let mut deltas = Vec::new();
-        for item in self.lines.keys().cloned().collect::<Vec<_>>() {
-            if let Some(change) = self.line(&item).retire(&self.context, replica)? {
-                deltas.push(self.apply(item, change));
-            }
-        }
-        Ok(deltas)
+    pub fn retire(&mut self, replica: ReplicaId) -> Vec<Delta<K, S>> {
+        let spent = self.lines.iter().filter_map(|(item, line)| Some((item.clone(), line.retire(replica)?)));
+        let spent: Vec<_> = spent.collect();
+        spent.into_iter().map(|(item, change)| self.apply(item, change)).collect()
     }
 
     /// The cut of a checkout by `replica`: the delta that consumes exactly what is seen now. It is *not* joined: join it when the
@@ -115,9 +116,7 @@ impl<K: Ord + Clone, S: Ord + Clone> Cart<K, S> {
         let operation = self.context.next_dot(replica)?;
         let mut cut = Delta::tick(operation);
         for (item, line) in &self.lines {
-            let change = line.cut(operation);
-            cut.context.join(&change.context);
-            cut.lines.insert(item.clone(), change.line);
+            cut.push(item.clone(), line.cut(operation));
         }
         Ok((operation, cut))
     }

@@ -124,18 +124,12 @@ impl<S: Ord + Clone> Line<S> {
     }
 
     /// Drops `replica`'s own spent `Add` entry, if it has one: nobody else ever adds to it, so it is done with.
-    /// Call it after a join, to ship the result; it is what ends tombstones.
+    /// Call it after a join and ship the result; it is what ends tombstones.
     ///
-    /// # Errors
-    /// [`CountersExhausted`].
-    pub fn retire(&self, context: &CausalContext, replica: ReplicaId) -> Result<Option<Change<S>>, CountersExhausted> {
-        let Some((birth, contribution)) = self.own_add(replica) else { return Ok(None) };
-        if contribution.live_units().is_some() {
-            return Ok(None);
-        }
-        let mut change = Change::of(context.next_dot(replica)?);
-        change.context.insert(birth);
-        Ok(Some(change))
+    /// It takes no dot of its own: nothing that a shopper sees changes, so the version must not move.
+    pub fn retire(&self, replica: ReplicaId) -> Option<Change<S>> {
+        let (birth, contribution) = self.own_add(replica)?;
+        contribution.live_units().is_none().then(|| Change::of(birth))
     }
 
     /// What a checkout under the dot `operation` consumes of this line: everything seen.
@@ -177,8 +171,9 @@ impl<S: Ord + Clone> Line<S> {
 }
 
 impl<S> Change<S> {
-    fn of(operation: Dot) -> Self {
-        Self { line: Line::default(), context: [operation].into_iter().collect() }
+    /// No entries, and a context of one dot: that of an operation, or of an entry that is dropped.
+    fn of(dot: Dot) -> Self {
+        Self { line: Line::default(), context: [dot].into_iter().collect() }
     }
 
     fn put(&mut self, dot: Dot, contribution: Contribution<S>) {

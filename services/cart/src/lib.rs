@@ -1,1 +1,14 @@
-//! Under construction.
+//! Carts. Each is a delta OR-set ([`crdt`]), so that both regions may write it at all times.
+//!
+//! [`domain`] decides what an edit does, as pure functions of what was read; [`store`] reads and writes it with an optimistic lock, in
+//! two round trips and one commit; [`grpc`] is the edge; [`workers`] consume the cuts of placed orders and settle checkouts that
+//! nobody came back for.
+
+pub mod catalog;
+pub mod domain;
+pub mod grpc;
+pub mod store;
+pub mod workers;
+
+/// The schema of this service's database; the outbox crate's tables come before it.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/cart");

@@ -112,7 +112,7 @@ impl World {
                 self.deltas.push(delta);
             }
             Step::Retire { replica } => {
-                let deltas = self.states[*replica].retire(id(*replica)).unwrap();
+                let deltas = self.states[*replica].retire(id(*replica));
                 self.deltas.extend(deltas);
             }
             Step::BeginCheckout { replica } => {

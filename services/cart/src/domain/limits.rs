@@ -1,0 +1,33 @@
+//! How large a cart may grow.
+
+/// Most lines of a cart. The largest real order we know has 675; a reservation of this many lines is one transaction.
+pub const LINES_MAX: usize = 1_500;
+/// Most units that one edit may add or set.
+pub const UNITS_PER_EDIT_MAX: i64 = 10_000;
+/// Most units of one line, however many edits made it: the largest reservation of one offer.
+pub const LINE_UNITS_MAX: u64 = 1_000_000;
+
+/// Units of one edit: 1 to [`UNITS_PER_EDIT_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quantity(u64);
+
+/// The number of units is out of range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to 10,000 units; to empty a line remove it")]
+pub struct UnitsOutOfRange;
+
+impl Quantity {
+    /// The units.
+    pub const fn units(self) -> u64 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for Quantity {
+    type Error = UnitsOutOfRange;
+
+    fn try_from(units: i64) -> Result<Self, UnitsOutOfRange> {
+        let in_range = (1..=UNITS_PER_EDIT_MAX).contains(&units);
+        u64::try_from(units).ok().filter(|_| in_range).map(Self).ok_or(UnitsOutOfRange)
+    }
+}

@@ -1,0 +1,22 @@
+//! The rules of carts. Pure.
+
+mod edit;
+mod item;
+mod limits;
+mod snapshot;
+mod version;
+mod view;
+
+pub use edit::{Edit, EditedLine, LineState, Rejection, decide};
+pub use item::Item;
+pub use limits::{LINE_UNITS_MAX, LINES_MAX, Quantity, UNITS_PER_EDIT_MAX, UnitsOutOfRange};
+pub use snapshot::Snapshot;
+pub use version::{MalformedVersion, Version};
+pub use view::{ViewLine, total, view};
+
+/// A cart's state: offers to lines.
+pub type CartState = crdt::Cart<Item, Snapshot>;
+/// A delta or a cut.
+pub type CartDelta = crdt::Delta<Item, Snapshot>;
+/// A line's entries.
+pub type LineEntries = crdt::Line<Snapshot>;

@@ -1,0 +1,148 @@
+//! Edits of a line: add, set quantity, remove. They differ in what they ask and answer; reading, deciding, storing, and answering
+//! a repeat with the stored reply is one path.
+
+use contracts::cart::v1::{
+    AddLineRequest, AddLineResponse, CartLine, RemoveLineRequest, RemoveLineResponse, SetLineQuantityRequest,
+    SetLineQuantityResponse,
+};
+use ids::{CartId, CustomerId, IdempotencyKey};
+use prost::Message;
+use tonic::Status;
+
+use super::request::{Fields, digest};
+use super::{CartGrpc, error, wire};
+use crate::domain::{Edit, EditedLine, Item, Quantity, Version, decide};
+use crate::store::{self, LoadedLine, Stored, Write};
+
+/// Which edit is asked for; an add needs the catalogue before it can be decided.
+#[derive(Clone, Copy)]
+enum Ask {
+    Add(Quantity),
+    Set(Quantity),
+    Remove,
+}
+
+/// A checked request.
+struct EditRequest {
+    cart_id: CartId,
+    owner_id: CustomerId,
+    key: IdempotencyKey,
+    item: Item,
+    ask: Ask,
+}
+
+/// What the shopper sees after an edit.
+struct Reply {
+    line: Option<CartLine>,
+    version: String,
+}
+
+impl CartGrpc {
+    pub(super) async fn add(&self, request: AddLineRequest) -> Result<AddLineResponse, Status> {
+        let mut fields = Fields::default();
+        let quantity = fields.check("quantity", Quantity::try_from(request.quantity));
+        let AddLineRequest { cart_id, owner_id, idempotency_key, offer_id, .. } = request;
+        let edit = checked(fields, &cart_id, &owner_id, &idempotency_key, &offer_id, quantity.map(Ask::Add))?;
+        self.edit(edit, |Reply { line, version }| AddLineResponse { line, version }).await
+    }
+
+    pub(super) async fn set(&self, request: SetLineQuantityRequest) -> Result<SetLineQuantityResponse, Status> {
+        let mut fields = Fields::default();
+        let quantity = fields.check("quantity", Quantity::try_from(request.quantity));
+        let SetLineQuantityRequest { cart_id, owner_id, idempotency_key, offer_id, .. } = request;
+        let edit = checked(fields, &cart_id, &owner_id, &idempotency_key, &offer_id, quantity.map(Ask::Set))?;
+        self.edit(edit, |Reply { line, version }| SetLineQuantityResponse { line, version }).await
+    }
+
+    pub(super) async fn remove(&self, request: RemoveLineRequest) -> Result<RemoveLineResponse, Status> {
+        let RemoveLineRequest { cart_id, owner_id, idempotency_key, offer_id } = request;
+        let fields = Fields::default();
+        let edit = checked(fields, &cart_id, &owner_id, &idempotency_key, &offer_id, Some(Ask::Remove))?;
+        self.edit(edit, |Reply { version, .. }| RemoveLineResponse { version }).await
+    }
+
+    async fn edit<R: Message + Default>(&self, request: EditRequest, reply: fn(Reply) -> R) -> Result<R, Status> {
+        let operation_key = format!("client:{}", request.key);
+        let request_digest = request.digest();
+        for _ in 0..error::RACES_MAX {
+            let loaded = store::load_line(&self.pool, request.cart_id, &request.item, &operation_key).await?;
+            let loaded = loaded.filter(|loaded| loaded.owner_id == request.owner_id);
+            let loaded = loaded.ok_or_else(|| error::cart_not_found(request.cart_id))?;
+            if let Some(stored) = &loaded.stored {
+                return repeated(stored, &request_digest);
+            }
+            let edit = self.edit_of(&request, &loaded).await?;
+            let Some(edited) = decide(&loaded.state, &request.item, &edit, self.replica)? else {
+                let version = Version(loaded.state.context).to_string();
+                return Ok(reply(Reply { line: None, version }));
+            };
+            let reply = reply(Reply::of(&request.item, &edited));
+            let stored = Stored { request_digest: request_digest.clone(), outcome: reply.encode_to_vec() };
+            let (cart_id, revision, item) = (request.cart_id, loaded.revision, &request.item);
+            let written =
+                store::commit_edit(&self.pool, cart_id, revision, item, &edited, &operation_key, &stored).await?;
+            if written == Write::Done {
+                return Ok(reply);
+            }
+        }
+        Err(error::cart_contended())
+    }
+
+    /// A live line keeps the snapshot its shopper sees, so the catalogue is asked only for a line that is new.
+    async fn edit_of(&self, request: &EditRequest, loaded: &LoadedLine) -> Result<Edit, Status> {
+        Ok(match request.ask {
+            Ask::Add(quantity) => match loaded.state.line.snapshot() {
+                Some(seen) => Edit::Add(quantity, seen.clone()),
+                None => Edit::Add(quantity, self.catalog.snapshot(&request.item.0).await?),
+            },
+            Ask::Set(quantity) => Edit::Set(quantity),
+            Ask::Remove => Edit::Remove,
+        })
+    }
+}
+
+fn checked(
+    mut fields: Fields,
+    cart_id: &str,
+    owner_id: &str,
+    key: &str,
+    offer_id: &str,
+    ask: Option<Ask>,
+) -> Result<EditRequest, Status> {
+    let cart_id = fields.parse("cart_id", cart_id);
+    let owner_id = fields.parse("owner_id", owner_id);
+    let key = fields.parse("idempotency_key", key);
+    let offer_id = fields.parse("offer_id", offer_id);
+    match (cart_id, owner_id, key, offer_id, ask) {
+        (Some(cart_id), Some(owner_id), Some(key), Some(offer_id), Some(ask)) => {
+            Ok(EditRequest { cart_id, owner_id, key, item: Item(offer_id), ask })
+        }
+        _ => Err(fields.refusal()),
+    }
+}
+
+/// The stored reply, if this is the same request.
+fn repeated<R: Message + Default>(stored: &Stored, request_digest: &[u8]) -> Result<R, Status> {
+    if stored.request_digest != request_digest {
+        return Err(error::key_reused());
+    }
+    wire::stored_reply(&stored.outcome)
+}
+
+impl EditRequest {
+    fn digest(&self) -> Vec<u8> {
+        let (kind, units) = match self.ask {
+            Ask::Add(quantity) => ("add", quantity.units()),
+            Ask::Set(quantity) => ("set", quantity.units()),
+            Ask::Remove => ("remove", 0),
+        };
+        digest(&[kind, self.item.0.as_str(), &units.to_string()])
+    }
+}
+
+impl Reply {
+    fn of(item: &Item, edited: &EditedLine) -> Self {
+        let line = edited.visible.as_ref().map(|(quantity, snapshot)| wire::line(&item.0, *quantity, snapshot));
+        Self { line, version: Version(edited.context.clone()).to_string() }
+    }
+}

@@ -1,0 +1,72 @@
+//! Errors as statuses, chosen by what the caller should do next.
+
+use std::time::Duration;
+
+use chassis::status;
+use ids::CartId;
+use tonic::Status;
+
+use crate::domain::{LINES_MAX, Rejection};
+use crate::store::StoreError;
+
+/// After losing this many races on one cart in a row, ask the client to come back: somebody else got through each time.
+pub(super) const RACES_MAX: u32 = 20;
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Database(database) => status::from_database(database),
+            StoreError::Corrupt(_) | StoreError::CorruptOfferId(_) | StoreError::CheckoutMissing(_) => {
+                status::internal(&error)
+            }
+        }
+    }
+}
+
+impl From<Rejection> for Status {
+    fn from(rejection: Rejection) -> Self {
+        let message = rejection.to_string();
+        match rejection {
+            Rejection::LineNotFound => status::not_found("LINE_NOT_FOUND", message),
+            Rejection::CartFull => status::failed_precondition("CART_FULL", message, &[]),
+            Rejection::LineFull => status::failed_precondition("LINE_FULL", message, &[]),
+            Rejection::Exhausted(_) => status::internal(&rejection),
+        }
+    }
+}
+
+/// The cart is not there, or belongs to somebody else: the same answer, so that nobody learns which.
+pub(super) fn cart_not_found(cart_id: CartId) -> Status {
+    status::not_found("CART_NOT_FOUND", format!("there is no cart {cart_id} in this session"))
+}
+
+/// The key was used for another request.
+pub(super) fn key_reused() -> Status {
+    let message = "this idempotency key was used for another request; take a new key for a new request";
+    status::already_exists(status::reasons::IDEMPOTENCY_KEY_REUSED, message)
+}
+
+/// The cart has moved on since the client saw it.
+pub(super) fn version_stale() -> Status {
+    status::aborted(
+        "CART_VERSION_STALE",
+        "the cart has changed since this version; read it again, then order what it shows",
+    )
+}
+
+/// The client has seen more than this region has.
+pub(super) fn version_ahead() -> Status {
+    let message = "this region has not yet seen all of this cart version; try again";
+    status::unavailable("CART_VERSION_AHEAD", message, Duration::from_secs(1))
+}
+
+/// There is nothing to order.
+pub(super) fn cart_empty() -> Status {
+    let message = format!("the cart is empty; add up to {LINES_MAX} lines, then order");
+    status::failed_precondition("CART_EMPTY", message, &[])
+}
+
+/// Too many writers at once on this one cart.
+pub(super) fn cart_contended() -> Status {
+    status::unavailable("CART_CONTENDED", "too many changes of this cart at once; try again", Duration::from_millis(50))
+}

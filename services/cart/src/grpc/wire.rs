@@ -1,0 +1,45 @@
+//! Domain types as wire types.
+
+use contracts::cart::v1::{Cart, CartLine};
+use contracts::money::v1::Money as WireMoney;
+use ids::{CartId, OfferId};
+use money::Money;
+use prost::Message;
+use tonic::Status;
+
+use crate::domain::{CartState, Snapshot, Version, ViewLine, total};
+
+/// The visible cart. `context` is that of the state, which names the version.
+pub(super) fn cart(cart_id: CartId, view: &CartState) -> Cart {
+    let lines = ViewLine::of(view);
+    Cart {
+        cart_id: cart_id.to_string(),
+        version: Version(view.context().clone()).to_string(),
+        total: total(&lines).map(amount),
+        lines: lines.iter().map(view_line).collect(),
+    }
+}
+
+pub(super) fn view_line(view: &ViewLine) -> CartLine {
+    line(&view.offer_id, view.quantity, &view.snapshot)
+}
+
+pub(super) fn line(offer_id: &OfferId, quantity: u64, snapshot: &Snapshot) -> CartLine {
+    CartLine {
+        offer_id: offer_id.to_string(),
+        seller_id: snapshot.seller_id.to_string(),
+        title: snapshot.title.clone(),
+        unit_price: Some(amount(snapshot.unit_price)),
+        // The domain holds lines to a million units.
+        quantity: i64::try_from(quantity).unwrap_or(i64::MAX),
+    }
+}
+
+fn amount(money: Money) -> WireMoney {
+    WireMoney { minor_units: money.minor_units(), currency_code: money.currency().to_string() }
+}
+
+/// A reply as it was stored when the request was first answered.
+pub(super) fn stored_reply<R: Message + Default>(outcome: &[u8]) -> Result<R, Status> {
+    R::decode(outcome).map_err(|error| chassis::status::internal(&error))
+}

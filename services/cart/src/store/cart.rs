@@ -1,0 +1,83 @@
+//! Creating and reading whole carts.
+
+use crdt::codec::{decode_context, decode_delta, decode_line, encode_context};
+use crdt::{Cart, CausalContext};
+use ids::{CartId, CustomerId, IdempotencyKey};
+use sqlx::PgExecutor;
+
+use super::StoreError;
+use crate::domain::{CartDelta, CartState, Item};
+
+/// A cart as stored.
+#[derive(Clone, Debug)]
+pub struct CartRow {
+    /// Who may see it.
+    pub owner_id: CustomerId,
+    /// The optimistic lock's value.
+    pub revision: i64,
+    /// The state.
+    pub state: CartState,
+    /// The cuts of undecided checkouts.
+    pub undecided_cuts: Vec<CartDelta>,
+}
+
+/// Creates an empty cart for `owner_id`, or finds the one that this key created before. Returns its id.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn create(
+    database: impl PgExecutor<'_>,
+    cart_id: CartId,
+    owner_id: CustomerId,
+    key: &IdempotencyKey,
+) -> Result<CartId, StoreError> {
+    // The update that changes nothing makes a repeat return the row that is there.
+    let created = sqlx::query_scalar!(
+        "insert into cart (cart_id, owner_id, idempotency_key, context)
+         values ($1, $2, $3, $4)
+         on conflict on constraint cart_creation_once do update set owner_id = excluded.owner_id
+         returning cart_id",
+        cart_id.as_uuid(),
+        owner_id.as_uuid(),
+        key.as_str(),
+        encode_context(&CausalContext::new()),
+    )
+    .fetch_one(database)
+    .await?;
+    Ok(CartId::from_uuid(created))
+}
+
+/// Reads a cart whole, in one snapshot; `None` when there is none.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn load(database: impl PgExecutor<'_>, cart_id: CartId) -> Result<Option<CartRow>, StoreError> {
+    let row = sqlx::query!(
+        r#"select c.owner_id, c.revision, c.context,
+                  array(select l.offer_id from cart_line l where l.cart_id = c.cart_id order by l.offer_id)
+                      as "offer_ids!",
+                  array(select l.line from cart_line l where l.cart_id = c.cart_id order by l.offer_id) as "lines!",
+                  array(select k.cut from cart_checkout k where k.cart_id = c.cart_id and k.state = 'undecided')
+                      as "cuts!"
+           from cart c
+           where c.cart_id = $1"#,
+        cart_id.as_uuid(),
+    )
+    .fetch_optional(database)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut lines = Vec::with_capacity(row.lines.len());
+    for (offer_id, line) in row.offer_ids.iter().zip(&row.lines) {
+        lines.push((Item(offer_id.parse()?), decode_line(line)?));
+    }
+    Ok(Some(CartRow {
+        owner_id: CustomerId::from_uuid(row.owner_id),
+        revision: row.revision,
+        state: Cart::from_parts(decode_context(&row.context)?, lines),
+        undecided_cuts: decode_cuts(&row.cuts)?,
+    }))
+}
+
+pub(super) fn decode_cuts(cuts: &[Vec<u8>]) -> Result<Vec<CartDelta>, StoreError> {
+    cuts.iter().map(|cut| Ok(decode_delta(cut)?)).collect()
+}

@@ -1,0 +1,70 @@
+//! Beginning a checkout.
+
+use crdt::Dot;
+use crdt::codec::{encode_context, encode_delta};
+use ids::{CartId, OrderId};
+use sqlx::PgExecutor;
+
+use super::{CartRow, StoreError, Stored, Write};
+use crate::domain::CartDelta;
+
+/// A checkout about to be stored.
+#[derive(Clone, Debug)]
+pub struct Checkout {
+    /// The order it is for.
+    pub order_id: OrderId,
+    /// The checkout's own dot, which moves the cart's version on.
+    pub operation: Dot,
+    /// What it consumes once the order is placed.
+    pub cut: CartDelta,
+}
+
+/// Stores a checkout and moves the cart's version on, if the cart is still as it was read and the key is new.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn begin(
+    database: impl PgExecutor<'_>,
+    cart_id: CartId,
+    read: &CartRow,
+    checkout: &Checkout,
+    operation_key: &str,
+    stored: &Stored,
+) -> Result<Write, StoreError> {
+    let mut context = read.state.context().clone();
+    context.insert(checkout.operation);
+    let moved = sqlx::query_scalar!(
+        r#"with moved as (
+               update cart set context = $3, revision = revision + 1
+               where cart_id = $1 and revision = $2
+               returning cart_id
+           ), begun as (
+               insert into cart_checkout (order_id, cart_id, cut) select $4, cart_id, $5 from moved
+           ), logged as (
+               insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta)
+               select cart_id, $6, $7, $8, $9 from moved
+           )
+           select count(*) as "moved!" from moved"#,
+        cart_id.as_uuid(),
+        read.revision,
+        encode_context(&context),
+        checkout.order_id.as_uuid(),
+        encode_delta(&checkout.cut),
+        operation_key,
+        stored.request_digest,
+        stored.outcome,
+        encode_delta(&CartDelta::tick(checkout.operation)),
+    )
+    .fetch_one(database)
+    .await;
+    match moved {
+        Ok(1) => Ok(Write::Done),
+        Ok(_) => Ok(Write::Raced),
+        Err(error) if key_is_taken(&error) => Ok(Write::Raced),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn key_is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.constraint() == Some("cart_operation_pkey"))
+}

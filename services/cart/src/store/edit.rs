@@ -1,0 +1,137 @@
+//! Reading and writing one line.
+
+use crdt::codec::{decode_context, decode_line, encode_context, encode_delta, encode_line};
+use ids::{CartId, CustomerId};
+use sqlx::PgExecutor;
+
+use super::cart::decode_cuts;
+use super::{StoreError, Write};
+use crate::domain::{EditedLine, Item, LineEntries, LineState};
+
+/// What a repeated request finds: the digest of the first request and the reply it got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// SHA-256 of the first request.
+    pub request_digest: Vec<u8>,
+    /// The encoded reply.
+    pub outcome: Vec<u8>,
+}
+
+/// A cart's line and what is needed to edit it.
+#[derive(Clone, Debug)]
+pub struct LoadedLine {
+    /// Who may see the cart.
+    pub owner_id: CustomerId,
+    /// The optimistic lock's value.
+    pub revision: i64,
+    /// What the rules need.
+    pub state: LineState,
+    /// The reply to an earlier request with the same key.
+    pub stored: Option<Stored>,
+}
+
+/// Reads the cart's context and the line of `item`, and whether `operation_key` was done before. One round trip.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn load_line(
+    database: impl PgExecutor<'_>,
+    cart_id: CartId,
+    item: &Item,
+    operation_key: &str,
+) -> Result<Option<LoadedLine>, StoreError> {
+    let row = sqlx::query!(
+        r#"select c.owner_id, c.revision, c.context, c.line_count,
+                  l.line as "line?", o.request_digest as "request_digest?", o.outcome as "outcome?",
+                  array(select k.cut from cart_checkout k where k.cart_id = c.cart_id and k.state = 'undecided')
+                      as "cuts!"
+           from cart c
+           left join cart_line l on l.cart_id = c.cart_id and l.offer_id = $2
+           left join cart_operation o on o.cart_id = c.cart_id and o.operation_key = $3
+           where c.cart_id = $1"#,
+        cart_id.as_uuid(),
+        item.0.as_str(),
+        operation_key,
+    )
+    .fetch_optional(database)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let line = row.line.map(|line| decode_line(&line)).transpose()?;
+    let stored = row.request_digest.zip(row.outcome);
+    Ok(Some(LoadedLine {
+        owner_id: CustomerId::from_uuid(row.owner_id),
+        revision: row.revision,
+        state: LineState {
+            context: decode_context(&row.context)?,
+            line: line.unwrap_or_else(LineEntries::default),
+            undecided_cuts: decode_cuts(&row.cuts)?,
+            line_count: usize::try_from(row.line_count).unwrap_or_default(),
+        },
+        stored: stored.map(|(request_digest, outcome)| Stored { request_digest, outcome }),
+    }))
+}
+
+/// The reply to an earlier request of this cart under `operation_key`.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn stored(
+    database: impl PgExecutor<'_>,
+    cart_id: CartId,
+    operation_key: &str,
+) -> Result<Option<Stored>, StoreError> {
+    let stored = sqlx::query_as!(
+        Stored,
+        "select request_digest, outcome from cart_operation where cart_id = $1 and operation_key = $2",
+        cart_id.as_uuid(),
+        operation_key,
+    );
+    Ok(stored.fetch_optional(database).await?)
+}
+
+/// Writes an edit, its log entry and its reply, if the cart is still at `revision`. One statement, so one round trip and one commit.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn commit_edit(
+    database: impl PgExecutor<'_>,
+    cart_id: CartId,
+    revision: i64,
+    item: &Item,
+    edited: &EditedLine,
+    operation_key: &str,
+    stored: &Stored,
+) -> Result<Write, StoreError> {
+    let line = (!edited.line.is_empty()).then(|| encode_line(&edited.line));
+    let moved = sqlx::query_scalar!(
+        r#"with moved as (
+               update cart set context = $3, line_count = $4, revision = revision + 1
+               where cart_id = $1 and revision = $2
+               returning cart_id
+           ), written as (
+               insert into cart_line (cart_id, offer_id, line)
+               select cart_id, $5, $6 from moved where $6::bytea is not null
+               on conflict (cart_id, offer_id) do update set line = excluded.line
+           ), emptied as (
+               delete from cart_line using moved
+               where cart_line.cart_id = moved.cart_id and offer_id = $5 and $6::bytea is null
+           ), logged as (
+               insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta)
+               select cart_id, $7, $8, $9, $10 from moved
+           )
+           select count(*) as "moved!" from moved"#,
+        cart_id.as_uuid(),
+        revision,
+        encode_context(&edited.context),
+        i32::try_from(edited.line_count).unwrap_or(i32::MAX),
+        item.0.as_str(),
+        line,
+        operation_key,
+        stored.request_digest,
+        stored.outcome,
+        encode_delta(&edited.delta),
+    )
+    .fetch_one(database)
+    .await?;
+    Ok(if moved == 1 { Write::Done } else { Write::Raced })
+}

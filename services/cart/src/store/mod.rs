@@ -1,0 +1,41 @@
+//! Carts in Postgres. An edit is two round trips and one commit: read the cart's context and the one line, decide, write both with an
+//! optimistic lock on the cart's revision.
+
+mod cart;
+mod checkout;
+mod edit;
+mod settle;
+
+pub use cart::{CartRow, create, load};
+pub use checkout::{Checkout, begin};
+pub use edit::{LoadedLine, Stored, commit_edit, load_line, stored};
+pub use settle::{Overdue, Settled, abandon, consume, overdue};
+
+use crdt::codec::DecodeError;
+use ids::OrderId;
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed or cannot be reached; nothing was changed by a failed write, but its commit may have gone through.
+    #[error("the carts' database failed")]
+    Database(#[from] sqlx::Error),
+    /// A stored value does not decode. Never written by this code: the row must be looked at.
+    #[error("a stored cart value does not decode")]
+    Corrupt(#[from] DecodeError),
+    /// A stored key is not an offer id.
+    #[error("a stored offer id is malformed")]
+    CorruptOfferId(#[from] ids::InvalidName),
+    /// An order was placed from a checkout that is not here.
+    #[error("order {0} has no checkout here")]
+    CheckoutMissing(OrderId),
+}
+
+/// Whether a write with the optimistic lock went through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Committed.
+    Done,
+    /// Another writer was faster: read again and decide anew.
+    Raced,
+}

@@ -1,0 +1,179 @@
+//! Settling a checkout: its cut is joined when the order was placed, dropped when it was not.
+
+use chrono::{DateTime, Utc};
+use crdt::codec::{decode_context, decode_delta, decode_line, encode_context, encode_delta, encode_line};
+use crdt::{Line, ReplicaId};
+use ids::{CartId, OrderId};
+use sqlx::{PgConnection, PgExecutor};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::domain::{CartDelta, Item, LineEntries};
+
+/// What a placed order found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The cut is joined now.
+    Consumed,
+    /// It had been joined before.
+    Before,
+}
+
+/// A checkout that is undecided for too long.
+#[derive(Clone, Copy, Debug)]
+pub struct Overdue {
+    /// Its cart.
+    pub cart_id: CartId,
+    /// Its order.
+    pub order_id: OrderId,
+}
+
+/// Joins the cut of a placed order, in the caller's transaction: three round trips, however many lines.
+///
+/// An abandoned checkout is joined too: the order stands, so what it took must leave the cart. (The order service abandons only
+/// checkouts of orders that it then rejects, so this is a second line of defence.)
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn consume(
+    connection: &mut PgConnection,
+    order_id: OrderId,
+    replica: ReplicaId,
+) -> Result<Settled, StoreError> {
+    let row = sqlx::query!(
+        "select k.cart_id, k.state, k.cut, c.context
+         from cart_checkout k join cart c on c.cart_id = k.cart_id
+         where k.order_id = $1
+         for update",
+        order_id.as_uuid(),
+    )
+    .fetch_optional(&mut *connection)
+    .await?
+    .ok_or(StoreError::CheckoutMissing(order_id))?;
+    if row.state == "ordered" {
+        return Ok(Settled::Before);
+    }
+    let cut: CartDelta = decode_delta(&row.cut)?;
+    let mut context = decode_context(&row.context)?;
+    let mut lines = lines_named(connection, row.cart_id, &cut).await?;
+
+    // The cut, and in the same delta the entries of ours that it leaves spent: nobody else may drop them.
+    let mut delta = cut.clone();
+    for (item, cut_line) in &cut.lines {
+        let line = lines.entry(item.clone()).or_default();
+        line.join(&context, cut_line, &cut.context);
+        if let Some(retired) = line.retire(replica) {
+            line.join(&context, &retired.line, &retired.context);
+            let mut shipped = cut_line.clone();
+            shipped.join(&cut.context, &retired.line, &retired.context);
+            delta.lines.insert(item.clone(), shipped);
+        }
+    }
+    context.join(&cut.context);
+    write_settled(connection, row.cart_id, order_id, &context, &lines, &delta).await?;
+    Ok(Settled::Consumed)
+}
+
+async fn lines_named(
+    connection: &mut PgConnection,
+    cart_id: Uuid,
+    delta: &CartDelta,
+) -> Result<BTreeMap<Item, LineEntries>, StoreError> {
+    let offer_ids: Vec<String> = delta.lines.keys().map(|item| item.0.to_string()).collect();
+    let rows = sqlx::query!(
+        "select offer_id, line from cart_line where cart_id = $1 and offer_id = any($2)",
+        cart_id,
+        &offer_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| Ok((Item(row.offer_id.parse()?), decode_line(&row.line)?))).collect()
+}
+
+async fn write_settled(
+    connection: &mut PgConnection,
+    cart_id: Uuid,
+    order_id: OrderId,
+    context: &crdt::CausalContext,
+    lines: &BTreeMap<Item, LineEntries>,
+    delta: &CartDelta,
+) -> Result<(), StoreError> {
+    let offer_ids = |kept: bool| -> Vec<String> {
+        let chosen = lines.iter().filter(|(_, line)| line.is_empty() != kept);
+        chosen.map(|(item, _)| item.0.to_string()).collect()
+    };
+    let kept: Vec<Vec<u8>> = lines.values().filter(|line: &&Line<_>| !line.is_empty()).map(encode_line).collect();
+    sqlx::query!(
+        "with emptied as (
+             delete from cart_line where cart_id = $1 and offer_id = any($3) returning 1
+         ), written as (
+             insert into cart_line (cart_id, offer_id, line)
+             select $1, kept.offer_id, kept.line from unnest($4::text[], $5::bytea[]) as kept (offer_id, line)
+             on conflict (cart_id, offer_id) do update set line = excluded.line
+         ), settled as (
+             update cart_checkout set state = 'ordered' where order_id = $6
+         ), logged as (
+             insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta)
+             values ($1, 'ordered:' || $6::text, '', '', $7)
+         )
+         update cart
+         set context = $2, revision = revision + 1, line_count = line_count - (select count(*) from emptied)
+         where cart_id = $1",
+        cart_id,
+        encode_context(context),
+        &offer_ids(false),
+        &offer_ids(true),
+        &kept,
+        order_id.as_uuid(),
+        encode_delta(delta),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Drops the cut of an order that was not placed; its lines are visible again. Harmless when repeated, or when there is none.
+///
+/// The revision moves on, so that an edit decided while the cut hid the lines is decided anew.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn abandon(database: impl PgExecutor<'_>, cart_id: CartId, order_id: OrderId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with dropped as (
+             update cart_checkout set state = 'abandoned'
+             where order_id = $2 and cart_id = $1 and state = 'undecided'
+             returning cart_id
+         )
+         update cart set revision = revision + 1 from dropped where cart.cart_id = dropped.cart_id",
+        cart_id.as_uuid(),
+        order_id.as_uuid(),
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// The oldest checkouts begun before `begun_before` and still undecided, at most `limit`.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn overdue(
+    database: impl PgExecutor<'_>,
+    begun_before: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Overdue>, StoreError> {
+    let rows = sqlx::query!(
+        "select cart_id, order_id from cart_checkout
+         where state = 'undecided' and begun_at < $1
+         order by begun_at
+         limit $2",
+        begun_before,
+        limit,
+    )
+    .fetch_all(database)
+    .await?;
+    let ids = |row: (Uuid, Uuid)| Overdue { cart_id: CartId::from_uuid(row.0), order_id: OrderId::from_uuid(row.1) };
+    Ok(rows.into_iter().map(|row| ids((row.cart_id, row.order_id))).collect())
+}

@@ -1,0 +1,96 @@
+//! Checkout as a causal cut, on a real database.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(dead_code, reason = "each test file uses its own part of the support")]
+
+mod support;
+
+use cart::store::Settled;
+use sqlx::PgPool;
+use support::{Shopper, reason, units};
+use tonic::Code;
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_placed_order_takes_what_was_seen_and_leaves_what_was_added_since(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    shopper.add("1", "offer-1", 2).await;
+    let seen = shopper.add("2", "offer-2", 1).await;
+    let checkout = shopper.checkout("order", &seen.version).await.unwrap();
+    assert_eq!(checkout.lines.iter().map(|line| line.quantity).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(units(&shopper.get().await), [], "hidden while undecided");
+
+    shopper.add("3", "offer-1", 3).await;
+    assert_eq!(units(&shopper.get().await), [("offer-1", 3)]);
+    assert_eq!(shopper.consume(&checkout.order_id).await, Settled::Consumed);
+    assert_eq!(shopper.consume(&checkout.order_id).await, Settled::Before);
+    let cart = shopper.get().await;
+    assert_eq!(units(&cart), [("offer-1", 3)]);
+
+    // And that is what the next order takes.
+    let next = shopper.checkout("next", &cart.version).await.unwrap();
+    assert_eq!(next.lines.iter().map(|line| line.quantity).collect::<Vec<_>>(), [3]);
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_consumed_cart_leaves_no_rows(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let seen = shopper.add("1", "offer-1", 2).await;
+    let checkout = shopper.checkout("order", &seen.version).await.unwrap();
+    shopper.consume(&checkout.order_id).await;
+    let rows = sqlx::query_as::<_, (i64, i32)>("select (select count(*) from cart_line), line_count from cart");
+    assert_eq!(rows.fetch_one(&shopper.pool).await.unwrap(), (0, 0));
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn an_abandoned_checkout_puts_everything_back(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let seen = shopper.add("1", "offer-1", 2).await;
+    let checkout = shopper.checkout("order", &seen.version).await.unwrap();
+    shopper.add("2", "offer-1", 3).await;
+    shopper.abandon(&checkout.order_id).await;
+    shopper.abandon(&checkout.order_id).await;
+    assert_eq!(units(&shopper.get().await), [("offer-1", 5)]);
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_repeated_checkout_keeps_the_first_order(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let seen = shopper.add("1", "offer-1", 2).await;
+    let first = shopper.checkout("order", &seen.version).await.unwrap();
+    assert_eq!(shopper.checkout("order", &seen.version).await.unwrap(), first);
+
+    let grown = shopper.add("2", "offer-1", 1).await;
+    let reused = shopper.checkout("order", &grown.version).await.unwrap_err();
+    assert_eq!((reused.code(), reason(&reused).as_str()), (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"));
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn two_checkouts_at_once_of_one_version_give_one_order(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let seen = shopper.add("1", "offer-1", 2).await;
+    let (one, other) = tokio::join!(shopper.checkout("a", &seen.version), shopper.checkout("b", &seen.version));
+    let refused = [one, other].into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    assert_eq!(refused.len(), 1);
+    assert_eq!((refused[0].code(), reason(&refused[0]).as_str()), (Code::Aborted, "CART_VERSION_STALE"));
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn versions_that_are_not_this_carts_are_refused(pool: PgPool) {
+    let shopper = Shopper::new(pool.clone()).await;
+    let empty = shopper.get().await.version;
+    let refused = shopper.checkout("order", &empty).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "CART_EMPTY"));
+
+    let stale = shopper.add("1", "offer-1", 1).await.version;
+    shopper.add("2", "offer-1", 1).await;
+    let refused = shopper.checkout("order", &stale).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Aborted, "CART_VERSION_STALE"));
+
+    // A version of the other region that has not arrived here yet.
+    let mut ahead = crdt::CausalContext::new();
+    ahead.insert(crdt::Dot::new(crdt::ReplicaId(2), 1));
+    let refused = shopper.checkout("order", &cart::domain::Version(ahead).to_string()).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "CART_VERSION_AHEAD"));
+
+    let refused = shopper.checkout("order", "not a version").await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"));
+}

@@ -1,0 +1,145 @@
+//! Editing a cart, on a real database.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(dead_code, reason = "each test file uses its own part of the support")]
+
+mod support;
+
+use std::sync::atomic::Ordering;
+
+use contracts::cart::v1::cart_service_server::CartService as _;
+use contracts::cart::v1::{AddLineRequest, GetCartRequest};
+use sqlx::PgPool;
+use support::{Shopper, reason, units};
+use tonic::{Code, Request};
+use uuid::Uuid;
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn an_edited_cart_reads_back_as_edited(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    shopper.add("1", "offer-1", 2).await;
+    let added = shopper.add("2", "offer-1", 3).await;
+    assert_eq!(added.line.unwrap().quantity, 5);
+    shopper.add("3", "offer-2", 1).await;
+    shopper.set("4", "offer-2", 7).await.unwrap();
+    shopper.add("5", "offer-3", 1).await;
+    let removed = shopper.remove("6", "offer-3").await.unwrap();
+
+    let cart = shopper.get().await;
+    assert_eq!(units(&cart), [("offer-1", 5), ("offer-2", 7)]);
+    assert_eq!(cart.total.unwrap().minor_units, 12 * 250);
+    assert_eq!(cart.version, removed.version);
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_repeat_gets_the_first_reply_and_changes_nothing(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let first = shopper.add("1", "offer-1", 2).await;
+    shopper.add("2", "offer-1", 3).await;
+    assert_eq!(shopper.add("1", "offer-1", 2).await, first);
+    assert_eq!(units(&shopper.get().await), [("offer-1", 5)]);
+
+    let other = shopper.try_add(shopper.add_request("1", "offer-1", 9)).await.unwrap_err();
+    assert_eq!((other.code(), reason(&other).as_str()), (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"));
+}
+
+/// The snapshot is what a shopper relies on; the catalogue moves on without them.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_line_keeps_its_price_when_the_catalogue_changes(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    shopper.add("1", "offer-1", 1).await;
+    shopper.catalog.price.store(999, Ordering::Relaxed);
+    shopper.add("2", "offer-1", 1).await;
+    shopper.add("3", "offer-2", 1).await;
+    let cart = shopper.get().await;
+    let prices: Vec<i64> = cart.lines.iter().map(|line| line.unit_price.as_ref().unwrap().minor_units).collect();
+    assert_eq!(prices, [250, 999]);
+    assert_eq!(shopper.catalog.calls.load(Ordering::Relaxed), 2, "one look-up for each new line");
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn concurrent_adds_all_count(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let adds = (0..24).map(|at| {
+        let shopper = shopper.clone();
+        async move { shopper.add(&format!("add-{at}"), &format!("offer-{}", at % 3), 1).await }
+    });
+    futures::future::join_all(adds).await;
+    assert_eq!(units(&shopper.get().await), [("offer-0", 8), ("offer-1", 8), ("offer-2", 8)]);
+    let line_count =
+        sqlx::query_scalar::<_, i32>("select line_count from cart").fetch_one(&shopper.pool).await.unwrap();
+    assert_eq!(line_count, 3);
+}
+
+/// The optimistic lock is what makes the test above pass: a writer that ignores the revision loses another's add.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn an_edit_decided_on_an_old_revision_is_not_written(pool: PgPool) {
+    use cart::domain::{Edit, Item, Quantity, decide};
+    use cart::store::{self, Stored, Write};
+
+    let shopper = Shopper::new(pool).await;
+    shopper.add("1", "offer-1", 1).await;
+    let (cart_id, item) = (shopper.cart_id.parse().unwrap(), Item("offer-1".parse().unwrap()));
+    let old = store::load_line(&shopper.pool, cart_id, &item, "client:late").await.unwrap().unwrap();
+    shopper.add("2", "offer-1", 1).await;
+
+    let edit = Edit::Set(Quantity::try_from(9).unwrap());
+    let edited = decide(&old.state, &item, &edit, crdt::ReplicaId(1)).unwrap().unwrap();
+    let stored = Stored { request_digest: vec![1], outcome: vec![] };
+    let late = store::commit_edit(&shopper.pool, cart_id, old.revision, &item, &edited, "client:late", &stored).await;
+    assert_eq!(late.unwrap(), Write::Raced);
+    assert_eq!(units(&shopper.get().await), [("offer-1", 2)]);
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_cart_of_another_session_is_not_found(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    shopper.add("1", "offer-1", 1).await;
+    let stranger = Shopper { owner_id: Uuid::now_v7().to_string(), ..shopper.clone() };
+    let request = GetCartRequest { cart_id: stranger.cart_id.clone(), owner_id: stranger.owner_id.clone() };
+    let never_was = GetCartRequest { cart_id: Uuid::now_v7().to_string(), ..request.clone() };
+    let refusals = [
+        shopper.service.get_cart(Request::new(request)).await.unwrap_err(),
+        shopper.service.get_cart(Request::new(never_was)).await.unwrap_err(),
+        stranger.try_add(stranger.add_request("1", "offer-1", 1)).await.unwrap_err(),
+        stranger.checkout("1", &shopper.get().await.version).await.unwrap_err(),
+    ];
+    for refused in refusals {
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "CART_NOT_FOUND"));
+    }
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn bad_requests_name_the_field(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let good = shopper.add_request("1", "offer-1", 1);
+    let cases = [
+        ("quantity", AddLineRequest { quantity: 0, ..good.clone() }),
+        ("quantity", AddLineRequest { quantity: -1, ..good.clone() }),
+        ("quantity", AddLineRequest { quantity: 10_001, ..good.clone() }),
+        ("cart_id", AddLineRequest { cart_id: "17".to_owned(), ..good.clone() }),
+        ("owner_id", AddLineRequest { owner_id: String::new(), ..good.clone() }),
+        ("offer_id", AddLineRequest { offer_id: "no spaces".to_owned(), ..good.clone() }),
+        ("idempotency_key", AddLineRequest { idempotency_key: "x".repeat(129), ..good.clone() }),
+    ];
+    for (field, request) in cases {
+        let refused = shopper.try_add(request).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"));
+        let fields = chassis::status::field_violations(&refused);
+        assert_eq!(fields.iter().map(|violation| violation.field.as_str()).collect::<Vec<_>>(), [field]);
+    }
+    let unknown = shopper.try_add(AddLineRequest { offer_id: "unknown".to_owned(), ..good }).await.unwrap_err();
+    assert_eq!((unknown.code(), reason(&unknown).as_str()), (Code::NotFound, "OFFER_NOT_FOUND"));
+    let no_line = shopper.set("2", "offer-9", 1).await.unwrap_err();
+    assert_eq!((no_line.code(), reason(&no_line).as_str()), (Code::NotFound, "LINE_NOT_FOUND"));
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn line_1501_is_refused(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    shopper.add("1", "offer-1", 1).await;
+    // As if 1,499 more had been added one by one.
+    sqlx::query("update cart set line_count = 1500").execute(&shopper.pool).await.unwrap();
+    let refused = shopper.try_add(shopper.add_request("2", "offer-2", 1)).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "CART_FULL"));
+    shopper.add("3", "offer-1", 1).await;
+}

@@ -1,0 +1,161 @@
+//! A cart service on a real database, with a catalogue of its own making.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use cart::catalog::Catalog;
+use cart::grpc::CartGrpc;
+use chassis::client::{Dependency, DependencyConfig};
+use contracts::cart::v1::cart_service_server::CartService as _;
+use contracts::cart::v1::*;
+use contracts::catalog::v1::catalog_service_server::{CatalogService, CatalogServiceServer};
+use contracts::catalog::v1::*;
+use contracts::money::v1::Money;
+use ids::Region;
+use sqlx::PgPool;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+/// Offers `offer-0` … at a price that a test can change; anything else is not found.
+#[derive(Clone, Default)]
+pub struct FakeCatalog {
+    pub price: Arc<AtomicI64>,
+    pub calls: Arc<AtomicU32>,
+}
+
+#[tonic::async_trait]
+impl CatalogService for FakeCatalog {
+    async fn get_offer(&self, request: Request<GetOfferRequest>) -> Result<Response<GetOfferResponse>, Status> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let offer_id = request.into_inner().offer_id;
+        if !offer_id.starts_with("offer-") {
+            return Err(chassis::status::not_found("OFFER_NOT_FOUND", "no such offer"));
+        }
+        let unit_price = Money { minor_units: self.price.load(Ordering::Relaxed), currency_code: "GBP".to_owned() };
+        let offer = Offer {
+            offer_id,
+            seller_id: "potters".to_owned(),
+            title: "Mug".to_owned(),
+            unit_price: Some(unit_price),
+            attributes: Default::default(),
+        };
+        Ok(Response::new(GetOfferResponse { offer: Some(offer), available_here: 1 }))
+    }
+
+    async fn batch_get_offers(
+        &self,
+        _: Request<BatchGetOffersRequest>,
+    ) -> Result<Response<BatchGetOffersResponse>, Status> {
+        Err(Status::unimplemented("not asked by carts"))
+    }
+
+    async fn list_offers(&self, _: Request<ListOffersRequest>) -> Result<Response<ListOffersResponse>, Status> {
+        Err(Status::unimplemented("not asked by carts"))
+    }
+
+    async fn upsert_offers(&self, _: Request<UpsertOffersRequest>) -> Result<Response<UpsertOffersResponse>, Status> {
+        Err(Status::unimplemented("not asked by carts"))
+    }
+}
+
+/// A shopper with one cart.
+#[derive(Clone)]
+pub struct Shopper {
+    pub service: CartGrpc,
+    pub catalog: FakeCatalog,
+    pub pool: PgPool,
+    pub owner_id: String,
+    pub cart_id: String,
+}
+
+impl Shopper {
+    /// Starts the service on `pool`, and a cart.
+    pub async fn new(pool: PgPool) -> Self {
+        let catalog = FakeCatalog { price: Arc::new(AtomicI64::new(250)), ..FakeCatalog::default() };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = tonic::transport::Server::builder().add_service(CatalogServiceServer::new(catalog.clone()));
+        tokio::spawn(served.serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener)));
+        let dependency = Dependency::new("catalog", &url, DependencyConfig::default()).unwrap();
+        let service = CartGrpc::new(pool.clone(), Catalog::new(dependency), Region::East);
+
+        let owner_id = Uuid::now_v7().to_string();
+        let request = CreateCartRequest { owner_id: owner_id.clone(), idempotency_key: "cart".to_owned() };
+        let cart = service.create_cart(Request::new(request)).await.unwrap().into_inner().cart.unwrap();
+        Self { service, catalog, pool, owner_id, cart_id: cart.cart_id }
+    }
+
+    pub fn add_request(&self, key: &str, offer_id: &str, quantity: i64) -> AddLineRequest {
+        AddLineRequest {
+            cart_id: self.cart_id.clone(),
+            owner_id: self.owner_id.clone(),
+            idempotency_key: key.to_owned(),
+            offer_id: offer_id.to_owned(),
+            quantity,
+        }
+    }
+
+    pub async fn try_add(&self, request: AddLineRequest) -> Result<AddLineResponse, Status> {
+        self.service.add_line(Request::new(request)).await.map(Response::into_inner)
+    }
+
+    pub async fn add(&self, key: &str, offer_id: &str, quantity: i64) -> AddLineResponse {
+        self.try_add(self.add_request(key, offer_id, quantity)).await.unwrap()
+    }
+
+    pub async fn set(&self, key: &str, offer_id: &str, quantity: i64) -> Result<SetLineQuantityResponse, Status> {
+        let AddLineRequest { cart_id, owner_id, idempotency_key, offer_id, quantity } =
+            self.add_request(key, offer_id, quantity);
+        let request = SetLineQuantityRequest { cart_id, owner_id, idempotency_key, offer_id, quantity };
+        self.service.set_line_quantity(Request::new(request)).await.map(Response::into_inner)
+    }
+
+    pub async fn remove(&self, key: &str, offer_id: &str) -> Result<RemoveLineResponse, Status> {
+        let AddLineRequest { cart_id, owner_id, idempotency_key, offer_id, .. } = self.add_request(key, offer_id, 1);
+        let request = RemoveLineRequest { cart_id, owner_id, idempotency_key, offer_id };
+        self.service.remove_line(Request::new(request)).await.map(Response::into_inner)
+    }
+
+    pub async fn get(&self) -> Cart {
+        let request = GetCartRequest { cart_id: self.cart_id.clone(), owner_id: self.owner_id.clone() };
+        self.service.get_cart(Request::new(request)).await.unwrap().into_inner().cart.unwrap()
+    }
+
+    pub fn checkout_request(&self, key: &str, version: &str) -> BeginCheckoutRequest {
+        BeginCheckoutRequest {
+            cart_id: self.cart_id.clone(),
+            owner_id: self.owner_id.clone(),
+            idempotency_key: key.to_owned(),
+            version: version.to_owned(),
+            order_id: Uuid::now_v7().to_string(),
+        }
+    }
+
+    pub async fn checkout(&self, key: &str, version: &str) -> Result<BeginCheckoutResponse, Status> {
+        self.service.begin_checkout(Request::new(self.checkout_request(key, version))).await.map(Response::into_inner)
+    }
+
+    pub async fn abandon(&self, order_id: &str) {
+        let request = AbandonCheckoutRequest { cart_id: self.cart_id.clone(), order_id: order_id.to_owned() };
+        self.service.abandon_checkout(Request::new(request)).await.unwrap();
+    }
+
+    /// What the consumer of order.placed.v1 does.
+    pub async fn consume(&self, order_id: &str) -> cart::store::Settled {
+        let mut transaction = self.pool.begin().await.unwrap();
+        let settled = cart::store::consume(&mut transaction, order_id.parse().unwrap(), crdt::ReplicaId(1));
+        let settled = settled.await.unwrap();
+        transaction.commit().await.unwrap();
+        settled
+    }
+}
+
+/// The visible lines as (offer, units).
+pub fn units(cart: &Cart) -> Vec<(&str, i64)> {
+    cart.lines.iter().map(|line| (line.offer_id.as_str(), line.quantity)).collect()
+}
+
+pub fn reason(status: &Status) -> String {
+    chassis::status::reason(status).unwrap_or_default()
+}
