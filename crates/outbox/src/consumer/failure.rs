@@ -1,0 +1,125 @@
+//! What kind of failure an error is: the event's, the moment's, or a dependency's.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use super::handler::HandleError;
+
+/// How long the database may take to show that it is alive.
+const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A failed transaction, by what follows from it. The texts carry reasons, no payload.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// To the dead letters.
+    Poison(String),
+    /// Counted, and tried again.
+    Retry(String),
+    /// Not counted: wait until the dependency is back.
+    Unavailable(String),
+}
+
+/// Why an event is in the dead letters, as its header and the metric's label say it. Stable names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ErrorClass {
+    Poison,
+    RetriesExhausted,
+    Undecodable,
+}
+
+impl ErrorClass {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Poison => "poison",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::Undecodable => "undecodable",
+        }
+    }
+}
+
+pub(super) fn classify(error: HandleError) -> Failure {
+    match error {
+        HandleError::Poison(reason) => Failure::Poison(reason),
+        HandleError::Retry(reason) => Failure::Retry(reason),
+        HandleError::Unavailable(reason) => Failure::Unavailable(reason),
+        HandleError::Database(error) => classify_database(&error),
+    }
+}
+
+/// An error of the connection, of the server as a whole or of its schema says nothing about the event, and trying again
+/// will not wear it out. What the server says about a statement may be the event's fault, so it is counted.
+fn classify_database(error: &sqlx::Error) -> Failure {
+    let about_the_event = match error {
+        sqlx::Error::Database(refusal) => !refusal.code().is_some_and(|code| is_about_the_server(&code)),
+        sqlx::Error::RowNotFound
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::Encode(_)
+        | sqlx::Error::TypeNotFound { .. } => true,
+        _ => false,
+    };
+    // The message of a refusal names constraints and columns; the values are in its detail, which is not printed.
+    if about_the_event { Failure::Retry(error.to_string()) } else { Failure::Unavailable(error.to_string()) }
+}
+
+/// SQLSTATE classes and codes that every statement would get just now (PostgreSQL documentation, appendix A).
+fn is_about_the_server(code: &str) -> bool {
+    const CLASSES: [&str; 6] = [
+        "08", // connection exception
+        "28", // the role may not log in
+        "3D", // the database does not exist
+        "42", // a table or column is missing, or access to it: this release runs before its migration
+        "53", // insufficient resources: disk full, too many connections
+        "58", // system error
+    ];
+    const CODES: [&str; 6] = [
+        "25006", // read only: a standby, in a failover
+        "57P01", // shutting down
+        "57P02", // another session crashed
+        "57P03", // starting up
+        "57P04", // the database was dropped
+        "57P05", // idle session timeout
+    ];
+    CLASSES.iter().any(|class| code.starts_with(class)) || CODES.contains(&code)
+}
+
+/// A transaction that did not end in time: counted if the database answers others, waited out if it does not.
+pub(super) async fn classify_deadline(pool: &PgPool, deadline: Duration) -> Failure {
+    let reason = format!("not done within {deadline:?}");
+    let probe = sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(pool);
+    match tokio::time::timeout(PROBE_DEADLINE, probe).await {
+        Ok(Ok(_)) => Failure::Retry(reason),
+        Ok(Err(_)) | Err(_) => Failure::Unavailable(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_never_counted_against_the_event() {
+        for error in [
+            sqlx::Error::PoolTimedOut,
+            sqlx::Error::PoolClosed,
+            sqlx::Error::WorkerCrashed,
+            sqlx::Error::Io(std::io::ErrorKind::ConnectionRefused.into()),
+            sqlx::Error::Protocol("connection cut in the middle of a message".to_owned()),
+        ] {
+            assert!(matches!(classify(error.into()), Failure::Unavailable(_)));
+        }
+        for code in ["57P01", "57P03", "53300", "53100", "08006", "42P01", "25006"] {
+            assert!(is_about_the_server(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_a_statement_met_is_counted() {
+        // Unique and check violation, serialization failure, deadlock, statement timeout.
+        for code in ["23505", "23514", "40001", "40P01", "57014"] {
+            assert!(!is_about_the_server(code), "{code}");
+        }
+        assert!(matches!(classify(sqlx::Error::RowNotFound.into()), Failure::Retry(_)));
+    }
+}

@@ -1,0 +1,162 @@
+//! How long an event must be remembered: as long as it can be delivered again. Derived from the topics, checked before
+//! consuming.
+
+use std::time::Duration;
+
+use chassis::retry::Backoff;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::SpineConfig;
+use crate::error::SpineError;
+use crate::kafka::{self, SpineContext};
+use crate::waiting::back_off;
+
+/// For asking the broker.
+const DESCRIBE_DEADLINE: Duration = Duration::from_secs(10);
+/// While the broker is away or the topics have not been created.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+/// For what the broker does late and clocks that differ: it looks for expired segments every five minutes and deletes
+/// their files a minute later (`log.retention.check.interval.ms`, `file.delete.delay.ms`).
+const MARGIN: Duration = Duration::from_secs(3600);
+
+/// How long a topic keeps a record, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lifetime {
+    AtMost(Duration),
+    Unbounded,
+}
+
+/// How long a record can be read, from the topic's settings. `None` when one is missing or malformed.
+///
+/// `retention.ms` alone would be too short: Kafka deletes whole segments, and a segment only when its *newest* record
+/// has expired. Its oldest is then older by up to `segment.ms`.
+fn lifetime(setting: impl Fn(&str) -> Option<String>) -> Option<Lifetime> {
+    let deletes = setting("cleanup.policy")?.split(',').any(|policy| policy.trim() == "delete");
+    let retention: i64 = setting("retention.ms")?.parse().ok()?;
+    let segment: u64 = setting("segment.ms")?.parse().ok()?;
+    match u64::try_from(retention) {
+        Ok(retention) if deletes => Some(Lifetime::AtMost(Duration::from_millis(retention.saturating_add(segment)))),
+        // Compacted, or -1: for ever.
+        _ => Some(Lifetime::Unbounded),
+    }
+}
+
+/// How long an event of such a topic must be remembered. The clock starts when the effect commits; a relay that had
+/// died may then publish the event once more up to `republish_window` later, and that record lives for a whole
+/// lifetime.
+fn required(lifetime: Duration, republish_window: Duration) -> Duration {
+    lifetime.saturating_add(republish_window).saturating_add(MARGIN)
+}
+
+/// Compares the configured inbox retention with what the topics ask for, waiting for the broker if need be. Returns
+/// false when `token` was cancelled first.
+///
+/// # Errors
+/// [`SpineError`] when the inbox would forget too early.
+pub(super) async fn check(
+    config: &SpineConfig,
+    consumer: &'static str,
+    topics: &'static [&'static str],
+    token: &CancellationToken,
+) -> Result<bool, SpineError> {
+    let admin: AdminClient<SpineContext> =
+        kafka::admin(&config.kafka_brokers).create_with_context(SpineContext { owner: consumer })?;
+    let mut failures = 0;
+    let lifetimes = loop {
+        let outcome = tokio::select! {
+            () = token.cancelled() => return Ok(false),
+            outcome = describe(&admin, topics) => outcome,
+        };
+        match outcome {
+            Ok(lifetimes) => break lifetimes,
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(consumer, failures, %error, "cannot read the topics' retention, waiting");
+                back_off(BACKOFF, failures, token).await;
+            }
+        }
+    };
+    for (topic, lifetime) in lifetimes {
+        let Lifetime::AtMost(lifetime) = lifetime else {
+            return Err(SpineError::UnboundedRetention { consumer, topic });
+        };
+        let required = required(lifetime, config.republish_window());
+        let configured = config.inbox_retention();
+        if configured < required {
+            return Err(SpineError::InboxRetentionTooShort { consumer, topic, configured, required });
+        }
+    }
+    Ok(true)
+}
+
+/// Why the topics' settings are not known yet.
+#[derive(Debug, thiserror::Error)]
+enum DescribeError {
+    #[error("kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    #[error("topic: {0}")]
+    Topic(RDKafkaErrorCode),
+    #[error("the broker did not say how long topic {0} is retained")]
+    Incomplete(String),
+}
+
+async fn describe(
+    admin: &AdminClient<SpineContext>,
+    topics: &[&str],
+) -> Result<Vec<(String, Lifetime)>, DescribeError> {
+    let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let options = AdminOptions::new().request_timeout(Some(DESCRIBE_DEADLINE));
+    let described = admin.describe_configs(&resources, &options).await?;
+    let mut lifetimes = Vec::with_capacity(topics.len());
+    // Results come in the order of the request.
+    for (topic, resource) in topics.iter().zip(described) {
+        let resource: ConfigResource = resource.map_err(DescribeError::Topic)?;
+        let lifetime = lifetime(|name| resource.get(name).and_then(|entry| entry.value.clone()))
+            .ok_or_else(|| DescribeError::Incomplete((*topic).to_owned()))?;
+        lifetimes.push(((*topic).to_owned(), lifetime));
+    }
+    Ok(lifetimes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(policy: &str, retention_ms: &str, segment_ms: &str) -> Option<Lifetime> {
+        lifetime(|name| {
+            let value = match name {
+                "cleanup.policy" => policy,
+                "retention.ms" => retention_ms,
+                "segment.ms" => segment_ms,
+                _ => return None,
+            };
+            Some(value.to_owned()).filter(|value| !value.is_empty())
+        })
+    }
+
+    #[test]
+    fn a_record_outlives_the_retention_by_its_segment() {
+        assert_eq!(topic("delete", "1000", "500"), Some(Lifetime::AtMost(Duration::from_millis(1500))));
+        assert_eq!(topic("compact,delete", "1000", "0"), Some(Lifetime::AtMost(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn a_topic_that_never_deletes_is_unbounded() {
+        assert_eq!(topic("delete", "-1", "500"), Some(Lifetime::Unbounded));
+        assert_eq!(topic("compact", "1000", "500"), Some(Lifetime::Unbounded));
+    }
+
+    #[test]
+    fn a_missing_setting_is_not_guessed() {
+        assert_eq!(topic("delete", "", "500"), None);
+        assert_eq!(topic("delete", "1000", "soon"), None);
+    }
+
+    #[test]
+    fn the_default_remembers_for_as_long_as_kafkas_defaults_can_redeliver() {
+        let days = |count: u64| Duration::from_secs(count * 86_400);
+        assert!(required(days(7 + 7), days(1)) <= days(16));
+    }
+}

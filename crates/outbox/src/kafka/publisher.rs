@@ -1,0 +1,128 @@
+//! Publishes batches of records in order.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::{SpineContext, settings};
+use crate::record::Record;
+
+/// How long a batch may take to be acknowledged. A leader election takes a second or two; longer than this and the
+/// broker counts as away.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(10);
+/// How long asking for the topics at start may take.
+const WARM_UP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why a record was not acknowledged. It may be in Kafka all the same: publish it again, under the same id.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    #[error("not acknowledged")]
+    Kafka(#[from] KafkaError),
+    #[error("not acknowledged within {PUBLISH_DEADLINE:?}")]
+    Deadline,
+    #[error("the producer is gone")]
+    Gone,
+}
+
+/// What became of a batch.
+pub(crate) struct Published {
+    /// Places in the batch of the records that were acknowledged. For each partition they are the batch's first ones.
+    pub(crate) acknowledged: Vec<usize>,
+    /// Why the others were not.
+    pub(crate) failure: Option<PublishError>,
+}
+
+/// An idempotent producer with its deadline. After a failure it must be replaced: what it still has in its queue would
+/// otherwise be sent behind the repeat.
+pub(crate) struct Publisher {
+    producer: FutureProducer<SpineContext>,
+    /// Holds the producer too, until it is done.
+    warm_up: JoinHandle<()>,
+}
+
+impl Publisher {
+    /// Creates the producer and warms it up in the background: it asks for its producer id and the topics now, which
+    /// would cost the first event half a second.
+    ///
+    /// # Errors
+    /// The client refused its settings. An unreachable broker is no error.
+    pub(crate) fn connect(brokers: &str, owner: &'static str) -> Result<Self, KafkaError> {
+        let config: ClientConfig = settings::producer(brokers, owner);
+        let producer: FutureProducer<SpineContext> = config.create_with_context(SpineContext { owner })?;
+        let warming = producer.clone();
+        let warm_up = tokio::task::spawn_blocking(move || {
+            if let Err(error) = warming.client().fetch_metadata(None, WARM_UP_DEADLINE) {
+                tracing::warn!(owner, %error, "broker unreachable, will keep trying");
+            }
+        });
+        Ok(Self { producer, warm_up })
+    }
+
+    /// Publishes the records in their order and waits until each is acknowledged, or the deadline.
+    pub(crate) async fn publish(&self, records: &[Record]) -> Published {
+        let deadline = Instant::now() + PUBLISH_DEADLINE;
+        let mut failure = None;
+        let mut pending = Vec::with_capacity(records.len());
+        for record in records {
+            match self.enqueue(record) {
+                Ok(delivery) => pending.push(delivery),
+                Err(error) => {
+                    // Stop here: a later record of the same aggregate must not overtake this one.
+                    failure = Some(error.into());
+                    break;
+                }
+            }
+        }
+        let mut acknowledged = Vec::with_capacity(pending.len());
+        for (place, delivery) in pending.into_iter().enumerate() {
+            match acknowledgement(delivery, deadline).await {
+                Ok(()) => acknowledged.push(place),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Published { acknowledged, failure }
+    }
+
+    fn enqueue(&self, record: &Record) -> Result<DeliveryFuture, KafkaError> {
+        let headers =
+            record.headers.iter().fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, header| {
+                headers.insert(KafkaHeader { key: &header.name, value: header.value.as_deref() })
+            });
+        let mut message = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+        message.key = record.key.as_deref();
+        message.payload = record.payload.as_deref();
+        self.producer.send_result(message).map_err(|(error, _)| error)
+    }
+
+    /// Ends the producer, discarding what it has not sent. Waits, because two producers of one lane must not be sending
+    /// at once.
+    pub(crate) async fn retire(self) {
+        let ended = match self.warm_up.await {
+            // Dropping joins the client's threads.
+            Ok(()) => tokio::task::spawn_blocking(move || drop(self.producer)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "ending a producer failed");
+        }
+    }
+}
+
+/// One record's acknowledgement. Past the deadline only what has already arrived counts.
+async fn acknowledgement(mut delivery: DeliveryFuture, deadline: Instant) -> Result<(), PublishError> {
+    let outcome = match timeout_at(deadline, &mut delivery).await {
+        Ok(outcome) => outcome,
+        Err(_) => delivery.now_or_never().ok_or(PublishError::Deadline)?,
+    };
+    match outcome {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err((error, _))) => Err(PublishError::Kafka(error)),
+        Err(_) => Err(PublishError::Gone),
+    }
+}

@@ -1,0 +1,195 @@
+//! One lane: takes rows from a table, publishes them, removes them, for as long as it holds the table's lock.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::retry::Backoff;
+use chrono::Utc;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::pace::{AWAKE, Next, Pace};
+use super::store::{self, After, OutboxRow, Table};
+use crate::error::SpineError;
+use crate::headers;
+use crate::kafka::{PublishError, Published, Publisher};
+use crate::telemetry;
+use crate::waiting::{back_off, stopped_for};
+
+/// How often a standby asks for the lock.
+const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
+/// For connecting and for each statement. They take milliseconds; longer, and the connection is dead.
+const DATABASE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a batch may still take once the service is stopping. What is not acknowledged by then is published again at
+/// the next start.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// Between attempts while the database or the broker is away.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+
+/// Why a round ended early. Nothing of it is lost.
+#[derive(Debug, thiserror::Error)]
+enum LaneError {
+    #[error("database")]
+    Database(#[from] sqlx::Error),
+    #[error("database did not answer within {DATABASE_DEADLINE:?}")]
+    DatabaseDeadline,
+    #[error("publish")]
+    Publish(#[from] PublishError),
+    #[error("stopped")]
+    Stopped,
+}
+
+/// What a lane knows about its neighbours: a table before it, a broker behind it.
+pub(super) struct Lane {
+    pub(super) table: Table,
+    pub(super) after: After,
+    pub(super) brokers: String,
+    pub(super) source: String,
+    pub(super) options: PgConnectOptions,
+    /// Says that there are rows.
+    pub(super) wake: Arc<Notify>,
+    /// Told when rows were moved on.
+    pub(super) wake_next: Arc<Notify>,
+}
+
+/// Options of a relay connection: the service's, but
+/// - commits need not wait for the disk: losing one to a crash publishes its rows again, which they must bear anyway;
+/// - a round's transaction is open while its batch is being published, and must not be cut before the publisher's
+///   deadline;
+/// - the server notices within half a minute that the relay's machine has vanished, and frees the lock.
+pub(super) fn connect_options(pool: &PgPool) -> PgConnectOptions {
+    pool.connect_options().as_ref().clone().options([
+        ("synchronous_commit", "off"),
+        ("idle_in_transaction_session_timeout", "30s"),
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
+    ])
+}
+
+impl Lane {
+    /// Works until `token` is cancelled, over any number of connections, producers and failures.
+    pub(super) async fn run(self, token: CancellationToken) -> Result<(), SpineError> {
+        let mut publisher = Publisher::connect(&self.brokers, self.name())?;
+        let mut failures = 0;
+        while !token.is_cancelled() {
+            match self.lead(&publisher, &token, &mut failures).await {
+                Ok(()) | Err(LaneError::Stopped) => {}
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(
+                        lane = self.name(),
+                        failures,
+                        error = &error as &dyn std::error::Error,
+                        "relay interrupted"
+                    );
+                    if let LaneError::Publish(_) = error {
+                        metrics::counter!(telemetry::PUBLISH_FAILURES, "lane" => self.name()).increment(1);
+                        publisher.retire().await;
+                        publisher = Publisher::connect(&self.brokers, self.name())?;
+                    }
+                    back_off(BACKOFF, failures, &token).await;
+                }
+            }
+        }
+        publisher.retire().await;
+        Ok(())
+    }
+
+    /// One connection's life: wait for the lock, then publish until something fails or `token` is cancelled.
+    async fn lead(
+        &self,
+        publisher: &Publisher,
+        token: &CancellationToken,
+        failures: &mut u32,
+    ) -> Result<(), LaneError> {
+        let mut conn = within(self.options.connect()).await?;
+        while !within(store::try_lock(&mut conn, self.table)).await? {
+            tokio::select! {
+                () = token.cancelled() => return Ok(()),
+                () = tokio::time::sleep(STANDBY_INTERVAL) => {}
+            }
+        }
+        tracing::info!(lane = self.name(), "relay is active");
+        let mut pace = Pace::default();
+        while !token.is_cancelled() {
+            let found = self.round(&mut conn, publisher, token).await? > 0;
+            *failures = 0;
+            if found {
+                self.wake_next.notify_one();
+            }
+            match pace.after_round(found, Instant::now()) {
+                Next::Again => {}
+                Next::Announce => {
+                    within(store::announce_awake(&mut conn, self.table, AWAKE)).await?;
+                    pace.announced(Instant::now());
+                }
+                Next::Wait(interval) => tokio::select! {
+                    () = token.cancelled() => {}
+                    () = self.wake.notified() => {}
+                    () = tokio::time::sleep(interval) => {}
+                },
+            }
+        }
+        within(conn.close()).await
+    }
+
+    /// Publishes the oldest rows and removes those that were acknowledged. Returns how many; 0 when there were none.
+    async fn round(
+        &self,
+        conn: &mut PgConnection,
+        publisher: &Publisher,
+        token: &CancellationToken,
+    ) -> Result<usize, LaneError> {
+        let mut tx = within(conn.begin()).await?;
+        let rows = within(store::take(&mut tx, self.table)).await?;
+        if rows.is_empty() {
+            within(tx.rollback()).await?;
+            return Ok(0);
+        }
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        let ages: Vec<_> = rows.iter().map(|row| row.created_at).collect();
+        let Published { acknowledged, failure } = tokio::select! {
+            published = self.publish(publisher, rows) => published,
+            () = stopped_for(STOP_GRACE, token) => return Err(LaneError::Stopped),
+        };
+        if !acknowledged.is_empty() {
+            let done: Vec<_> = acknowledged.iter().map(|&place| ids[place]).collect();
+            within(store::remove(&mut tx, self.table, self.after, &done)).await?;
+            within(tx.commit()).await?;
+            metrics::counter!(telemetry::PUBLISHED, "lane" => self.name()).increment(done.len() as u64);
+            let now = Utc::now();
+            for place in &acknowledged {
+                let delay = (now - ages[*place]).to_std().unwrap_or_default();
+                metrics::histogram!(telemetry::PUBLISH_DELAY, "lane" => self.name()).record(delay.as_secs_f64());
+            }
+        }
+        match failure {
+            None => Ok(acknowledged.len()),
+            Some(error) => Err(LaneError::Publish(error)),
+        }
+    }
+
+    async fn publish(&self, publisher: &Publisher, rows: Vec<OutboxRow>) -> Published {
+        let records: Vec<_> = rows.into_iter().map(|row| headers::encode(row, &self.source)).collect();
+        publisher.publish(&records).await
+    }
+
+    fn name(&self) -> &'static str {
+        match self.table {
+            Table::Outbox => "local",
+            Table::OutboxPeer => "peer",
+        }
+    }
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, LaneError> {
+    tokio::time::timeout(DATABASE_DEADLINE, work)
+        .await
+        .map_err(|_| LaneError::DatabaseDeadline)?
+        .map_err(LaneError::from)
+}

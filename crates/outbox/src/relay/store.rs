@@ -1,0 +1,158 @@
+//! The relay's queries.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Most rows of one round. At a few milliseconds a round it is tens of thousands of events a second, far past what a
+/// database can append; larger batches only make a repeat after a crash larger.
+const BATCH_ROWS_MAX: i64 = 256;
+/// Most payload bytes of one round, beyond its first row: with the largest row it stays within a third of the
+/// producer's queue.
+const BATCH_BYTES_MAX: i64 = 4 * 1024 * 1024;
+/// First key of our advisory locks, "outb" in ASCII, so that they collide with nobody else's. The second is the lane.
+const LOCK_CLASS: i32 = 0x6f75_7462;
+
+/// An event as stored. Made into a record by the header codec.
+#[derive(Debug, Clone)]
+pub(crate) struct OutboxRow {
+    pub(crate) id: Uuid,
+    pub(crate) aggregate_id: String,
+    pub(crate) event_type: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) home_region: String,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// Where a lane takes its rows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    Outbox,
+    OutboxPeer,
+}
+
+/// What a lane does with a published row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    Delete,
+    MoveToPeer,
+}
+
+/// Takes the lane's lock for as long as the connection lives. False: another relay has it.
+///
+/// It must be the connection on which rows are taken: when it dies the server ends the transaction first, row locks
+/// included, and then the session with this lock. A successor thus never finds rows that its predecessor still holds
+/// locked, which it would skip, and publish later ones of the same aggregate before them.
+pub(super) async fn try_lock(conn: &mut PgConnection, table: Table) -> Result<bool, sqlx::Error> {
+    let lane = match table {
+        Table::Outbox => 1,
+        Table::OutboxPeer => 2,
+    };
+    sqlx::query_scalar!(r#"select pg_try_advisory_lock($1, $2) as "locked!""#, LOCK_CLASS, lane).fetch_one(conn).await
+}
+
+/// The oldest rows, in order, locked until the transaction ends; empty when all is published.
+///
+/// `skip locked`: only an active relay locks these rows, so normally it skips none. It is there for a session that
+/// somebody left hanging on a row by hand: that row waits and the rest is published.
+pub(super) async fn take(conn: &mut PgConnection, table: Table) -> Result<Vec<OutboxRow>, sqlx::Error> {
+    // The subqueries choose by count, then by bytes; row locks are not allowed beside a window function.
+    match table {
+        Table::Outbox => {
+            sqlx::query_as!(
+                OutboxRow,
+                r#"select id, aggregateid as aggregate_id, type as event_type, payload,
+                       home_region, traceparent, created_at
+                   from outbox
+                   where id in (
+                       select id from (
+                           select id,
+                               sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
+                           from (select id, position, payload from outbox order by position limit $1) as oldest
+                       ) as sized
+                       where bytes_before <= $2
+                   )
+                   order by position
+                   for update skip locked"#,
+                BATCH_ROWS_MAX,
+                BATCH_BYTES_MAX,
+            )
+            .fetch_all(conn)
+            .await
+        }
+        Table::OutboxPeer => {
+            sqlx::query_as!(
+                OutboxRow,
+                r#"select id, aggregateid as aggregate_id, type as event_type, payload,
+                       home_region, traceparent, created_at
+                   from outbox_peer
+                   where id in (
+                       select id from (
+                           select id,
+                               sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
+                           from (select id, position, payload from outbox_peer order by position limit $1) as oldest
+                       ) as sized
+                       where bytes_before <= $2
+                   )
+                   order by position
+                   for update skip locked"#,
+                BATCH_ROWS_MAX,
+                BATCH_BYTES_MAX,
+            )
+            .fetch_all(conn)
+            .await
+        }
+    }
+}
+
+/// Says that the lane will look by itself for `duration` from now on, so that appends need not notify it. Only appends
+/// notify: for the peer's table there is nothing to say.
+pub(super) async fn announce_awake(
+    conn: &mut PgConnection,
+    table: Table,
+    duration: Duration,
+) -> Result<(), sqlx::Error> {
+    if table == Table::Outbox {
+        sqlx::query!(
+            "update outbox_relay set awake_until = clock_timestamp() + make_interval(secs => $1)",
+            duration.as_secs_f64(),
+        )
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Removes published rows from their table. Moving is one statement, so that a row is never in both tables or in
+/// neither.
+pub(super) async fn remove(
+    conn: &mut PgConnection,
+    table: Table,
+    after: After,
+    ids: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    match (table, after) {
+        (Table::Outbox, After::MoveToPeer) => {
+            sqlx::query!(
+                "with published as (delete from outbox where id = any($1) returning *)
+                 insert into outbox_peer
+                     (id, aggregatetype, aggregateid, type, payload, position, home_region, traceparent, created_at)
+                 select id, aggregatetype, aggregateid, type, payload, position, home_region, traceparent, created_at
+                 from published",
+                ids,
+            )
+            .execute(conn)
+            .await?
+        }
+        (Table::Outbox, After::Delete) => {
+            sqlx::query!("delete from outbox where id = any($1)", ids).execute(conn).await?
+        }
+        (Table::OutboxPeer, After::Delete | After::MoveToPeer) => {
+            sqlx::query!("delete from outbox_peer where id = any($1)", ids).execute(conn).await?
+        }
+    };
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The event spine on a real Postgres (`DATABASE_URL`) and a real Kafka (`TEST_KAFKA_BROKERS`); `make test` provides
+//! both.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(missing_docs, reason = "tests")]
+
+mod consumer;
+mod dead_letters;
+mod guards;
+mod outages;
+mod relay;
+mod retention;
+mod support;

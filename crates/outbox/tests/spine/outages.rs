@@ -1,0 +1,89 @@
+//! A database or a peer that is away: nothing lost, nothing dead-lettered, the rest goes on.
+
+use std::time::{Duration, Instant};
+
+use ids::Region;
+use outbox::config::SpineConfig;
+use outbox::{NewEvent, append, telemetry};
+use rdkafka::mocking::MockCluster;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::support::{
+    Link, Topic, consume, counter, create_effects, effects, eventually, raw_event, relay, settings, unique,
+};
+
+/// Longer than the tries of a failing event last.
+const OUTAGE: Duration = Duration::from_secs(10);
+
+async fn append_many(pool: &PgPool, topic: Topic, count: usize) {
+    for number in 0..count {
+        let mut tx = pool.begin().await.unwrap();
+        let event = NewEvent {
+            event_type: topic.0,
+            aggregate_type: "test",
+            aggregate_id: (number % 7).to_string(),
+            payload: number.to_string().into_bytes(),
+        };
+        append(&mut tx, Region::East, &[event]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+async fn count(pool: &PgPool, table: &str) -> i64 {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table}"))).fetch_one(pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "outbox::MIGRATIONS")]
+async fn a_database_outage_loses_nothing_and_counts_as_no_try(pool: PgPool) {
+    create_effects(&pool).await;
+    let (topic, group) = (Topic::create(&[]).await, unique("outage"));
+    assert_eq!(counter(telemetry::STALLS, group), 0);
+    let link = Link::to(&pool).await;
+    let relay = relay(link.pool(), &settings());
+    let consumer = consume(link.pool(), &settings(), group, topic);
+    append_many(&pool, topic, 50).await;
+    eventually("events flow", async || effects(&pool).await.len() == 50).await;
+
+    // The consumer gets its events while it cannot reach its database; those of the relay wait in theirs.
+    link.cut();
+    for _ in 0..10 {
+        topic.produce("a", b"meanwhile", &raw_event(Uuid::now_v7(), "east")).await;
+    }
+    append_many(&pool, topic, 50).await;
+    tokio::time::sleep(OUTAGE).await;
+    assert_eq!(effects(&pool).await.len(), 50, "the link was not cut");
+    assert!(counter(telemetry::STALLS, group) > 0, "the consumer did not notice");
+    link.mend();
+
+    eventually("all have their effect", async || effects(&pool).await.len() == 110).await;
+    consumer.stop().await;
+    relay.stop().await;
+    assert_eq!(effects(&pool).await.len(), 110);
+    assert_eq!(counter(telemetry::RETRIES, group), 0, "the outage was counted against events");
+    assert!(topic.dead_letters().await.is_empty());
+}
+
+#[sqlx::test(migrator = "outbox::MIGRATIONS")]
+async fn a_peer_that_is_away_holds_up_nothing_here_and_gets_all_when_it_is_back(pool: PgPool) {
+    let topic = Topic::create(&[]).await;
+    let peer = MockCluster::new(1).unwrap();
+    peer.create_topic(topic.0, 4, 1).unwrap();
+    peer.broker_down(1).unwrap();
+    let settings = SpineConfig { peer_kafka_brokers: Some(peer.bootstrap_servers()), ..settings() };
+    let running = relay(&pool, &settings);
+    append_many(&pool, topic, 1).await;
+    eventually("the relay works", async || count(&pool, "outbox").await == 0).await;
+
+    let started = Instant::now();
+    append_many(&pool, topic, 400).await;
+    eventually("all is published here", async || count(&pool, "outbox").await == 0).await;
+    // Less than the deadline of one attempt to publish to the peer, and a round of it would be needed for each batch.
+    assert!(started.elapsed() < Duration::from_secs(8), "took {:?}", started.elapsed());
+    assert_eq!(topic.records().await.len(), 401);
+    assert_eq!(count(&pool, "outbox_peer").await, 401);
+
+    peer.broker_up(1).unwrap();
+    eventually("the peer has all", async || count(&pool, "outbox_peer").await == 0).await;
+    running.stop().await;
+}
