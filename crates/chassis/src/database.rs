@@ -1,0 +1,76 @@
+//! The service's own Postgres database.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+/// How long a request waits for a free connection. Longer than a commit storm lasts, shorter than any caller's patience.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// An idle connection costs the server about 5 MB; ten minutes keeps the pool warm through a quiet spell.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// A connection is replaced now and then, so that a session's caches cannot grow for ever.
+const LIFETIME_MAX: Duration = Duration::from_secs(1_800);
+/// A transaction left open by a bug must not hold its locks for ever.
+const IDLE_IN_TRANSACTION_TIMEOUT_MS: u64 = 10_000;
+
+/// Where the service's database is and how hard it may be used.
+#[derive(Clone, clap::Args)]
+pub struct DatabaseConfig {
+    /// Postgres URL. Set it through the environment only: it may hold a password, and arguments show in `ps`.
+    #[arg(long, env = "DATABASE_URL", hide = true, hide_env_values = true)]
+    database_url: PgConnectOptions,
+
+    /// Connections of the pool. With c connections and t seconds per transaction the ceiling is c / t transactions a
+    /// second: 8 at 2 ms is 4,000.
+    #[arg(long, env = "DATABASE_CONNECTIONS_MAX", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub database_connections_max: u32,
+
+    /// The server cancels a statement that runs longer, in milliseconds.
+    #[arg(long, env = "STATEMENT_TIMEOUT_MS", default_value_t = 5_000)]
+    pub statement_timeout_ms: u64,
+}
+
+/// The database settings do not hold together.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseConfigError {
+    /// A pool can only be made inside a Tokio runtime.
+    #[error("a database pool needs a running Tokio runtime")]
+    NoRuntime,
+}
+
+impl DatabaseConfig {
+    /// A pool that connects on first use, so that a service starts with its database down and answers UNAVAILABLE.
+    ///
+    /// # Errors
+    /// [`DatabaseConfigError`] outside a Tokio runtime.
+    pub fn connect(&self) -> Result<PgPool, DatabaseConfigError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(DatabaseConfigError::NoRuntime);
+        }
+        let options = self.database_url.clone().options([
+            ("statement_timeout", self.statement_timeout_ms),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT_MS),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(self.database_connections_max)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(IDLE_TIMEOUT)
+            .max_lifetime(LIFETIME_MAX)
+            // A ping before each use doubles the round trips. A connection that died shows as UNAVAILABLE once, which
+            // the caller retries.
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Ok(pool)
+    }
+}
+
+impl std::fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("DatabaseConfig")
+            .field("database_connections_max", &self.database_connections_max)
+            .field("statement_timeout_ms", &self.statement_timeout_ms)
+            .finish_non_exhaustive()
+    }
+}

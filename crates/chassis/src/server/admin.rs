@@ -1,0 +1,69 @@
+//! What operators and probes ask, on a port of its own. Nothing here touches a dependency: a database that is down must not
+//! make every replica of a service unready at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{Error, listen};
+
+/// The admin port; it answers until this is dropped, so that a draining process can still say that it is not ready.
+#[derive(Debug)]
+pub(super) struct Admin {
+    ready: Arc<AtomicBool>,
+    _ends: DropGuard,
+}
+
+impl Admin {
+    /// Starts answering: alive, not ready yet.
+    pub(super) async fn start(address: SocketAddr) -> Result<Self, Error> {
+        Ok(Self::start_on(listen(address).await?))
+    }
+
+    /// [`Admin::start`] on a listener that exists already.
+    pub(super) fn start_on(listener: TcpListener) -> Self {
+        let ready = Arc::new(AtomicBool::new(false));
+        let token = CancellationToken::new();
+        let server =
+            axum::serve(listener, router(Arc::clone(&ready))).with_graceful_shutdown(token.clone().cancelled_owned());
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "admin server failed");
+            }
+        });
+        Self { ready, _ends: token.drop_guard() }
+    }
+
+    /// Ready from now until `shutdown` is cancelled.
+    pub(super) fn ready_until(&self, shutdown: CancellationToken) {
+        self.ready.store(true, Ordering::Relaxed);
+        let ready = Arc::clone(&self.ready);
+        tokio::spawn(async move {
+            shutdown.cancelled().await;
+            ready.store(false, Ordering::Relaxed);
+        });
+    }
+}
+
+fn router(ready: Arc<AtomicBool>) -> Router {
+    let readyz = async move || match ready.load(Ordering::Relaxed) {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    };
+    Router::new()
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+}
+
+async fn metrics() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], crate::telemetry::render_metrics())
+}

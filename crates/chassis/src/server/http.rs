@@ -1,0 +1,91 @@
+//! HTTP/1.1 servers: the bff's REST with the admin port, or a bare listener beside a gRPC server (payment's webhooks).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::accept::accept;
+use super::admin::Admin;
+use super::{Error, listen};
+use crate::config::ServiceConfig;
+
+/// A client has this long to send the head of its next request; a slower one, or an idle connection, is closed.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections held at once. Each costs two buffers of about 8 KB, so at most some 64 MB when a crowd of them is hostile.
+const CONNECTIONS_MAX: usize = 4_096;
+
+/// Serves a router, with the admin port beside it.
+#[derive(Debug)]
+pub struct HttpServer {
+    config: ServiceConfig,
+    router: Router,
+}
+
+impl HttpServer {
+    /// A server for `router`, which brings its own deadlines and error pages.
+    pub fn new(config: &ServiceConfig, router: Router) -> Self {
+        Self { config: config.clone(), router }
+    }
+
+    /// Serves on the configured addresses until `shutdown` is cancelled, then drains within the grace period.
+    ///
+    /// # Errors
+    /// [`Error`] when an address cannot be had.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let listener = listen(self.config.listen).await?;
+        let admin = Admin::start(self.config.admin_listen).await?;
+        tracing::info!(listen = %self.config.listen, admin = %self.config.admin_listen, "serving");
+        admin.ready_until(shutdown.clone());
+        serve_http(listener, self.router, shutdown, self.config.drain_grace()).await;
+        Ok(())
+    }
+}
+
+/// Serves `router`, whose handlers find the peer's address in `ConnectInfo<SocketAddr>`, until `shutdown` is cancelled; then stops accepting and lets requests in flight finish, for `grace` at
+/// most.
+pub async fn serve_http(listener: TcpListener, router: Router, shutdown: CancellationToken, grace: Duration) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        let Ok(room) = Arc::clone(&connections).try_acquire_owned() else {
+            metrics::counter!("connections_refused_total").increment(1);
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request
+        }));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_READ_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that hangs up or talks rubbish ends its own connection only.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended badly");
+            }
+            drop(room);
+        });
+    }
+    drop(listener);
+    match tokio::time::timeout(grace, graceful.shutdown()).await {
+        Ok(()) => tracing::info!("drained"),
+        Err(_) => tracing::warn!(?grace, "grace is over, dropping what is in flight"),
+    }
+}

@@ -1,0 +1,150 @@
+//! What happens to every gRPC request before and after its handler, in one layer: admission, trace, deadline, panics, metrics.
+//!
+//! One layer with one allocated future instead of a stack of six: at a thousand requests a second on two cores, shared by
+//! ten services, each layer's allocation and poll shows.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use super::in_flight::InFlightLimit;
+use crate::{deadline, status, trace_context};
+
+type Request = http::Request<Body>;
+type Response = http::Response<Body>;
+
+/// A caller that sets no deadline gets this one; a caller that wants longer than the bound gets the bound.
+const DEADLINE_DEFAULT: Duration = Duration::from_secs(5);
+const DEADLINE_MAX: Duration = Duration::from_secs(60);
+/// Taken off what the caller allows, so that our answer reaches it before it gives up: a named reason beats a hang-up.
+const ANSWER_MARGIN: Duration = Duration::from_millis(5);
+/// What a shed caller is told to wait. Shedding ends as soon as one request does, so it is short.
+const SHED_RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// Wraps the services of a gRPC server.
+#[derive(Debug, Clone)]
+pub(super) struct RequestLayer {
+    limit: InFlightLimit,
+}
+
+impl RequestLayer {
+    pub(super) const fn new(limit: InFlightLimit) -> Self {
+        Self { limit }
+    }
+}
+
+impl<S> Layer<S> for RequestLayer {
+    type Service = RequestService<S>;
+
+    fn layer(&self, inner: S) -> RequestService<S> {
+        RequestService { inner, limit: self.limit.clone() }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct RequestService<S> {
+    inner: S,
+    limit: InFlightLimit,
+}
+
+impl<S> Service<Request> for RequestService<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        // Health and reflection answer also when the service sheds: "overloaded" must not look like "dead".
+        if request.uri().path().starts_with("/grpc.") {
+            return Box::pin(self.inner.call(request));
+        }
+        let method = request.uri().path().to_owned();
+        let Some(in_flight) = self.limit.try_enter() else {
+            metrics::counter!("requests_shed_total").increment(1);
+            let message = "the service has as many requests as it can serve";
+            let refusal = status::unavailable(status::reasons::OVERLOADED, message, SHED_RETRY_AFTER);
+            return Box::pin(std::future::ready(Ok(refusal.into_http())));
+        };
+        let started = Instant::now();
+        let allowed = allowed(deadline::from_headers(request.headers()));
+        if allowed.is_zero() {
+            let refusal = status::deadline_exceeded("the deadline had passed before the request was begun");
+            return Box::pin(std::future::ready(Ok(refusal.into_http())));
+        }
+        let deadline = started + allowed;
+        let span = trace_context::span_with_parent(&method, trace_context::from_headers(request.headers()));
+        // Called inside the span and the deadline too: a handler may look at them before its first await.
+        let handler = span.in_scope(|| self.inner.call(request));
+        let answer = async move {
+            let handled = AssertUnwindSafe(deadline::scope(deadline, handler)).catch_unwind();
+            let response = match tokio::time::timeout_at(deadline, handled).await {
+                Ok(Ok(Ok(response))) => response,
+                Ok(Ok(Err(never))) => match never {},
+                // The panic hook has logged where and why.
+                Ok(Err(_)) => status::internal_unlogged().into_http(),
+                Err(_) => status::deadline_exceeded("the request took longer than its deadline").into_http(),
+            };
+            drop(in_flight);
+            observe(method, &response, started.elapsed());
+            Ok(response)
+        };
+        Box::pin(answer.instrument(span))
+    }
+}
+
+fn allowed(asked: Option<Duration>) -> Duration {
+    asked.map_or(DEADLINE_DEFAULT, |asked| asked.saturating_sub(ANSWER_MARGIN).min(DEADLINE_MAX))
+}
+
+/// An error status travels in the headers; without one the call succeeded (or is a stream that has begun).
+fn observe(method: String, response: &Response, elapsed: Duration) {
+    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    // Paths that nobody serves are the caller's invention: they must not become metric labels.
+    let method = if code == Code::Unimplemented { "unknown".to_owned() } else { method };
+    if matches!(code, Code::Internal | Code::Unknown | Code::DataLoss | Code::DeadlineExceeded | Code::Unavailable) {
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(method, ?code, elapsed_ms, "request failed");
+    }
+    metrics::histogram!("grpc_server_duration_seconds", "method" => method, "code" => code_name(code))
+        .record(elapsed.as_secs_f64());
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

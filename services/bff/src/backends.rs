@@ -1,0 +1,87 @@
+//! The services behind, and how long each call may take: the whole list of what the bff asks of them.
+
+use std::time::Duration;
+
+use chassis::client::{Dependency, DependencyConfig, InvalidUrl};
+use contracts::cart::v1::cart_service_client::CartServiceClient;
+use contracts::cart::v1::*;
+use contracts::catalog::v1::catalog_service_client::CatalogServiceClient;
+use contracts::catalog::v1::*;
+use contracts::order::v1::order_service_client::OrderServiceClient;
+use contracts::order::v1::*;
+use tonic::Status;
+
+macro_rules! backends {
+    ($(
+        $(#[$doc:meta])*
+        $backend:ident($name:literal, $client:ident) {
+            $($(#[$call_doc:meta])* $method:ident($request:ty) -> $response:ty, within $deadline_ms:literal ms;)*
+        }
+    )*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $backend(Dependency);
+
+        impl $backend {
+            /// The service at `url`; connects on first use.
+            ///
+            /// # Errors
+            /// [`InvalidUrl`].
+            pub fn new(url: &str) -> Result<Self, InvalidUrl> {
+                Dependency::new($name, url, DependencyConfig::default()).map(Self)
+            }
+
+            $(
+                $(#[$call_doc])*
+                pub(crate) async fn $method(&self, request: $request) -> Result<$response, Status> {
+                    self.0
+                        .call(Duration::from_millis($deadline_ms), |channel| {
+                            let request = request.clone();
+                            async move { $client::new(channel).$method(request).await }
+                        })
+                        .await
+                }
+            )*
+        }
+    )*};
+}
+
+backends! {
+    /// `cart.v1`.
+    Carts("cart", CartServiceClient) {
+        create_cart(CreateCartRequest) -> CreateCartResponse, within 2_000 ms;
+        get_cart(GetCartRequest) -> GetCartResponse, within 2_000 ms;
+        add_line(AddLineRequest) -> AddLineResponse, within 2_000 ms;
+        set_line_quantity(SetLineQuantityRequest) -> SetLineQuantityResponse, within 2_000 ms;
+        remove_line(RemoveLineRequest) -> RemoveLineResponse, within 2_000 ms;
+    }
+
+    /// `catalog.v1`.
+    Catalog("catalog", CatalogServiceClient) {
+        get_offer(GetOfferRequest) -> GetOfferResponse, within 1_000 ms;
+        list_offers(ListOffersRequest) -> ListOffersResponse, within 2_000 ms;
+    }
+
+    /// `order.v1`.
+    Orders("order", OrderServiceClient) {
+        /// Reserves stock and asks the payment provider, who may take seconds; the answer then is a pending order.
+        place_order(PlaceOrderRequest) -> PlaceOrderResponse, within 10_000 ms;
+        get_order(GetOrderRequest) -> GetOrderResponse, within 2_000 ms;
+        list_orders(ListOrdersRequest) -> ListOrdersResponse, within 3_000 ms;
+        /// Voids the payment at the provider.
+        cancel_order(CancelOrderRequest) -> CancelOrderResponse, within 10_000 ms;
+        /// Refunds at the provider.
+        return_order(ReturnOrderRequest) -> ReturnOrderResponse, within 10_000 ms;
+    }
+}
+
+/// All of them.
+#[derive(Debug, Clone)]
+pub struct Backends {
+    /// Carts.
+    pub carts: Carts,
+    /// The catalogue.
+    pub catalog: Catalog,
+    /// Orders.
+    pub orders: Orders,
+}

@@ -1,0 +1,103 @@
+//! Settings of the bff; every one is also an environment variable of the same name in capitals.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chassis::client::InvalidUrl;
+use chassis::config::ServiceConfig;
+use chassis::server::InFlightLimit;
+
+use crate::rate_limit::{Quota, RateLimit};
+use crate::session::{InvalidKey, SessionKey};
+use crate::{Backends, Bff, Carts, Catalog, Orders};
+
+/// Everything the bff is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// What every service is told.
+    #[command(flatten)]
+    pub service: ServiceConfig,
+
+    /// The cart service, such as http://127.1.0.11:50051.
+    #[arg(long, env = "CART_URL")]
+    pub cart_url: String,
+
+    /// The catalogue.
+    #[arg(long, env = "CATALOG_URL")]
+    pub catalog_url: String,
+
+    /// The order service.
+    #[arg(long, env = "ORDER_URL")]
+    pub order_url: String,
+
+    /// Redis, which counts requests per client, such as redis://127.1.0.2:6379. While it is away each process counts for
+    /// itself.
+    #[arg(long, env = "REDIS_URL")]
+    pub redis_url: String,
+
+    /// File that holds the key of sessions: 32 bytes in hexadecimal. Another key ends every session.
+    #[arg(long, env = "SESSION_KEY_FILE")]
+    pub session_key_file: PathBuf,
+
+    /// Requests a second that one client may make for long. Far above what a shopper does; a shop's own tool that fills a
+    /// cart with 1,500 lines stays below it.
+    #[arg(long, env = "RATE_LIMIT_PER_SECOND", default_value = "500")]
+    pub rate_limit_per_second: NonZeroU32,
+
+    /// Requests that one client may make at once after a pause.
+    #[arg(long, env = "RATE_LIMIT_BURST", default_value = "1000")]
+    pub rate_limit_burst: NonZeroU32,
+}
+
+/// A setting that cannot work. Nothing has been started then.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The session key cannot be read.
+    #[error("cannot read session key file {}", path.display())]
+    KeyFile {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The session key is not a key.
+    #[error("session key file {} holds no key", path.display())]
+    Key {
+        /// As configured.
+        path: PathBuf,
+        /// What would be one.
+        source: InvalidKey,
+    },
+    /// The URL of a service does not parse.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// The URL of Redis does not parse.
+    #[error("invalid Redis URL")]
+    Redis(#[from] redis::RedisError),
+}
+
+impl Config {
+    /// Checks the settings and makes the parts; connects to nothing yet. Call it inside the runtime.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn build(&self) -> Result<Arc<Bff>, ConfigError> {
+        let path = &self.session_key_file;
+        let key =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::KeyFile { path: path.clone(), source })?;
+        let session_key =
+            SessionKey::from_hex(&key).map_err(|source| ConfigError::Key { path: path.clone(), source })?;
+        let quota = Quota { per_second: self.rate_limit_per_second, burst: self.rate_limit_burst };
+        Ok(Arc::new(Bff {
+            backends: Backends {
+                carts: Carts::new(&self.cart_url)?,
+                catalog: Catalog::new(&self.catalog_url)?,
+                orders: Orders::new(&self.order_url)?,
+            },
+            session_key,
+            rate_limit: RateLimit::new(&self.redis_url, quota)?,
+            in_flight: InFlightLimit::new(self.service.requests_in_flight_max()),
+        }))
+    }
+}

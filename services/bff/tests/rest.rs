@@ -1,0 +1,266 @@
+//! The REST surface over fake services: what goes through, and how bad input is refused.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
+
+#[allow(dead_code, reason = "shared with other tests, which use the rest")]
+mod support;
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use chassis::status::{self, Violation};
+use chrono::{TimeDelta, Utc};
+use contracts::order::v1::OrderState;
+use futures::StreamExt as _;
+use ids::CustomerId;
+use serde_json::{Value, json};
+use support::Rig;
+
+const CART: &str = "/v1/carts/01890a5d-ac96-774b-bcce-b302099a8057";
+
+fn lines() -> String {
+    format!("{CART}/lines")
+}
+
+#[tokio::test]
+async fn an_add_reaches_the_cart_with_its_owner_key_and_deadline() {
+    let rig = Rig::new().await;
+    let (status, body) = rig.ask(rig.request("POST", &lines(), r#"{"offer_id":"85123A","quantity":2}"#)).await;
+    assert_eq!(status, 200);
+    let line = json!({"offer_id": "85123A", "seller_id": "alder", "title": "T-light holder",
+        "unit_price": {"minor_units": 295, "currency": "GBP"}, "quantity": 2});
+    assert_eq!(body, json!({"line": line, "version": "v2"}));
+    let seen = rig.seen();
+    assert_eq!(seen[0].method, "AddLine");
+    for part in [&rig.customer.to_string(), "key-1", "85123A", "quantity: 2"] {
+        assert!(seen[0].request.contains(part), "{part} in {}", seen[0].request);
+    }
+    assert!(seen[0].timeout.is_some());
+}
+
+#[tokio::test]
+async fn quantities_are_the_carts_business() {
+    let rig = Rig::new().await;
+    for quantity in [0, -1, 10_001, i64::MAX] {
+        let body = format!(r#"{{"offer_id":"85123A","quantity":{quantity}}}"#);
+        rig.send(rig.request("POST", &lines(), body)).await;
+        assert!(rig.seen().last().unwrap().request.contains(&format!("quantity: {quantity}")));
+    }
+}
+
+/// A body that the bff itself refuses, and what it says.
+#[tokio::test]
+async fn bad_bodies_are_refused_with_the_field_and_reach_no_service() {
+    let rig = Rig::new().await;
+    let order = |delivery: &str| {
+        format!(r#"{{"cart_id":"c","cart_version":"v","card_token":"tok_visa","delivery":{delivery}}}"#)
+    };
+    let table = [
+        (lines(), "".to_owned(), 400, "MALFORMED_JSON", None),
+        (lines(), "{".to_owned(), 400, "MALFORMED_JSON", None),
+        (lines(), r#"{"offer_id":"a","quantity":1}x"#.to_owned(), 400, "MALFORMED_JSON", None),
+        (lines(), r#"{"offer_id":"\ud800","quantity":1}"#.to_owned(), 400, "MALFORMED_JSON", None),
+        (lines(), r#"["a",1]"#.to_owned(), 422, "INVALID_REQUEST", Some("body")),
+        (lines(), "null".to_owned(), 422, "INVALID_REQUEST", Some("body")),
+        (lines(), r#"{"quantity":1}"#.to_owned(), 422, "INVALID_REQUEST", Some("offer_id")),
+        (lines(), r#"{"offer_id":"a"}"#.to_owned(), 422, "INVALID_REQUEST", Some("quantity")),
+        (lines(), r#"{"offer_id":"a","quantity":"2"}"#.to_owned(), 422, "INVALID_REQUEST", Some("quantity")),
+        (lines(), r#"{"offer_id":"a","quantity":1.5}"#.to_owned(), 422, "INVALID_REQUEST", Some("quantity")),
+        (
+            lines(),
+            r#"{"offer_id":"a","quantity":9223372036854775808}"#.to_owned(),
+            422,
+            "INVALID_REQUEST",
+            Some("quantity"),
+        ),
+        (lines(), r#"{"offer_id":7,"quantity":1}"#.to_owned(), 422, "INVALID_REQUEST", Some("offer_id")),
+        (lines(), r#"{"offer_id":"a","quantity":1,"qty":1}"#.to_owned(), 422, "INVALID_REQUEST", Some("qty")),
+        ("/v1/orders".to_owned(), order("{}"), 422, "INVALID_REQUEST", Some("delivery.country")),
+        ("/v1/orders".to_owned(), order(r#"{"country":5}"#), 422, "INVALID_REQUEST", Some("delivery.country")),
+        (
+            "/v1/orders/o/returns".to_owned(),
+            r#"{"lines":[{"offer_id":"a","quantity":1},{"offer_id":"b"}]}"#.to_owned(),
+            422,
+            "INVALID_REQUEST",
+            Some("lines[1].quantity"),
+        ),
+        (lines(), format!(r#"{{"offer_id":"{}","quantity":1}}"#, "x".repeat(70_000)), 413, "BODY_TOO_LARGE", None),
+    ];
+    for (path, body, status, code, field) in table {
+        let shown: String = body.chars().take(80).collect();
+        let (answered, problem) = rig.ask(rig.request("POST", &path, body)).await;
+        assert_eq!((answered.as_u16(), problem["code"].as_str()), (status, Some(code)), "{shown}: {problem}");
+        assert_eq!(problem["errors"][0]["field"].as_str(), field, "{shown}: {problem}");
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], format!("urn:marketplace:problem:{code}"));
+    }
+    assert_eq!(rig.seen().len(), 0, "nothing reached a service");
+}
+
+#[tokio::test]
+async fn an_oversized_body_of_unknown_length_is_cut_off() {
+    let rig = Rig::new().await;
+    let chunks = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 1_024])).take(100);
+    let (status, problem) = rig.ask(rig.request("POST", &lines(), Body::from_stream(chunks))).await;
+    assert_eq!((status.as_u16(), problem["code"].as_str()), (413, Some("BODY_TOO_LARGE")));
+}
+
+#[tokio::test]
+async fn bad_headers_paths_and_parameters_are_refused() {
+    let rig = Rig::new().await;
+    let bare = |method: &str, path: &str| Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    let with = |mut request: Request<Body>, name: &'static str, value: &[u8]| {
+        let value = axum::http::HeaderValue::from_bytes(value).unwrap();
+        request.headers_mut().insert(name, value);
+        request
+    };
+    let without = |mut request: Request<Body>, name: &str| {
+        request.headers_mut().remove(name);
+        request
+    };
+    let good = || rig.request("POST", &lines(), r#"{"offer_id":"a","quantity":1}"#);
+    let expired = bff::session::mint(&rig.key, rig.customer, Utc::now() - TimeDelta::seconds(1));
+    let other_key = bff::session::SessionKey::from_hex(&"00".repeat(32)).unwrap();
+    let forged = bff::session::mint(&other_key, rig.customer, Utc::now() + TimeDelta::minutes(1));
+    let table = [
+        (bare("GET", CART), 401, "SESSION_MISSING"),
+        (with(good(), "authorization", b"Basic dTpw"), 401, "SESSION_MISSING"),
+        (with(good(), "authorization", b"Bearer nonsense"), 401, "SESSION_INVALID"),
+        (with(good(), "authorization", b"Bearer \xff"), 401, "SESSION_MISSING"),
+        (with(good(), "authorization", format!("Bearer {expired}").as_bytes()), 401, "SESSION_INVALID"),
+        (with(good(), "authorization", format!("Bearer {forged}").as_bytes()), 401, "SESSION_INVALID"),
+        (without(good(), "idempotency-key"), 400, "IDEMPOTENCY_KEY_MISSING"),
+        (with(good(), "idempotency-key", b""), 422, "INVALID_REQUEST"),
+        (with(good(), "idempotency-key", b"two words"), 422, "INVALID_REQUEST"),
+        (with(good(), "idempotency-key", "k".repeat(129).as_bytes()), 422, "INVALID_REQUEST"),
+        (without(good(), "content-type"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (with(good(), "content-type", b"text/plain"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (bare("GET", "/"), 404, "NO_SUCH_RESOURCE"),
+        (bare("GET", "/v2/offers"), 404, "NO_SUCH_RESOURCE"),
+        (rig.request("GET", "/v1/carts/%ff", ""), 404, "NO_SUCH_RESOURCE"),
+        (bare("DELETE", "/v1/offers"), 405, "METHOD_NOT_ALLOWED"),
+        (rig.request("GET", "/v1/orders?page_size=many", ""), 422, "INVALID_REQUEST"),
+        (rig.request("GET", "/v1/orders?page_size=99999999999", ""), 422, "INVALID_REQUEST"),
+        (rig.request("GET", "/v1/orders?page=2", ""), 422, "INVALID_REQUEST"),
+    ];
+    for (request, status, code) in table {
+        let shown = format!("{request:?}");
+        let response = rig.send(request).await;
+        assert_eq!(response.headers()["content-type"], "application/problem+json", "{shown}");
+        let (answered, problem) = (response.status(), support::json(response).await);
+        assert_eq!((answered.as_u16(), problem["code"].as_str()), (status, Some(code)), "{shown}: {problem}");
+    }
+    assert_eq!(rig.seen().len(), 0, "nothing reached a service");
+    let (_, problem) = rig.ask(rig.request("GET", "/v1/orders?page_size=many", "")).await;
+    assert_eq!(problem["errors"][0]["field"], "page_size", "{problem}");
+}
+
+#[tokio::test]
+async fn every_mutating_route_but_cancel_and_sessions_wants_an_idempotency_key() {
+    let rig = Rig::new().await;
+    let returns = "/v1/orders/o/returns";
+    let line = format!("{CART}/lines/85123A");
+    let wanting = [
+        ("POST", "/v1/carts"),
+        ("POST", &lines()),
+        ("PUT", &line),
+        ("DELETE", &line),
+        ("POST", "/v1/orders"),
+        ("POST", returns),
+    ];
+    for (method, path) in wanting {
+        let mut request = rig.request(method, path, "{}");
+        request.headers_mut().remove("idempotency-key");
+        let (status, problem) = rig.ask(request).await;
+        assert_eq!(
+            (status.as_u16(), problem["code"].as_str()),
+            (400, Some("IDEMPOTENCY_KEY_MISSING")),
+            "{method} {path}"
+        );
+    }
+    let mut cancel = rig.request("POST", "/v1/orders/o/cancel", "");
+    cancel.headers_mut().remove("idempotency-key");
+    assert_eq!(rig.ask(cancel).await.0, 200);
+}
+
+#[tokio::test]
+async fn refusals_of_services_become_problems() {
+    let rig = Rig::new().await;
+    let short = [Violation::new("OUT_OF_STOCK", "85123A", "3 left")];
+    let table = [
+        (status::invalid_request(&[("quantity", "must be 1 to 10,000")]), 422),
+        (status::not_found("CART_NOT_FOUND", "no such cart"), 404),
+        (status::already_exists("IDEMPOTENCY_KEY_REUSED", "used before"), 409),
+        (status::aborted("CART_VERSION_STALE", "read it again"), 409),
+        (status::failed_precondition("CARD_DECLINED", "declined", &[]), 402),
+        (status::failed_precondition("OUT_OF_STOCK", "out of stock", &short), 409),
+        (status::internal(&std::fmt::Error), 500),
+        (status::deadline_exceeded("too slow"), 504),
+        (status::unavailable("OVERLOADED", "later", Duration::from_millis(1)), 503),
+    ];
+    let order = r#"{"cart_id":"c","cart_version":"v","card_token":"tok_visa","delivery":{"country":"France"}}"#;
+    for (refusal, expected) in table {
+        let reason = status::reason(&refusal).unwrap();
+        rig.fake.refuse(refusal);
+        let (answered, problem) = rig.ask(rig.request("POST", "/v1/orders", order)).await;
+        assert_eq!((answered.as_u16(), problem["code"].as_str()), (expected, Some(reason.as_str())), "{problem}");
+        if reason == "OUT_OF_STOCK" {
+            assert_eq!(problem["lines"], json!([{"offer_id": "85123A", "description": "3 left"}]));
+        }
+        if reason == "INVALID_REQUEST" {
+            assert_eq!(problem["errors"], json!([{"field": "quantity", "description": "must be 1 to 10,000"}]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pending_order_is_accepted_and_a_placed_one_created() {
+    let rig = Rig::new().await;
+    let order = r#"{"cart_id":"c","cart_version":"v","card_token":"tok_visa","delivery":{"country":"France"}}"#;
+    for (state, expected, name) in [(OrderState::Placed, 201, "placed"), (OrderState::Pending, 202, "pending")] {
+        rig.fake.order_is(state);
+        let response = rig.send(rig.request("POST", "/v1/orders", order)).await;
+        assert_eq!(response.status(), expected);
+        assert_eq!(response.headers()["location"], "/v1/orders/01890a5d-ac96-774b-bcce-b302099a8057");
+        assert_eq!(support::json(response).await["state"], name);
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_good_for_a_cart_of_its_own() {
+    let rig = Rig::new().await;
+    let request = Request::post("/v1/sessions").body(Body::empty()).unwrap();
+    let (status, session) = rig.ask(request).await;
+    assert_eq!(status, 201);
+    let customer: CustomerId = session["customer_id"].as_str().unwrap().parse().unwrap();
+    let token = session["token"].as_str().unwrap();
+    assert_eq!(bff::session::verify(&rig.key, token, Utc::now()), Ok(customer));
+    let mut request = rig.request("POST", "/v1/carts", "");
+    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    assert_eq!(rig.ask(request).await.0, 201);
+    assert!(rig.seen()[0].request.contains(&customer.to_string()));
+}
+
+#[tokio::test]
+async fn the_document_and_the_router_have_the_same_routes() {
+    let rig = Rig::new().await;
+    let (status, document) = rig.ask(Request::get("/openapi.json").body(Body::empty()).unwrap()).await;
+    assert_eq!(status, 200);
+    let paths = document["paths"].as_object().unwrap();
+    let mut operations = 0;
+    for (path, methods) in paths {
+        for method in methods.as_object().unwrap().keys() {
+            let path = path.replace(['{', '}'], "");
+            let (status, body) = rig.ask(rig.request(&method.to_uppercase(), &path, "{}")).await;
+            let unrouted = matches!(body["code"].as_str(), Some("NO_SUCH_RESOURCE" | "METHOD_NOT_ALLOWED"));
+            assert!(!unrouted, "{method} {path}: {status}");
+            operations += 1;
+        }
+    }
+    assert_eq!(operations, 13);
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for name in ["Cart", "Line", "Money", "Offer", "Order", "Problem", "Return", "Session"] {
+        assert!(schemas.contains_key(name), "{name}");
+    }
+    assert_eq!(document["components"]["securitySchemes"]["session"]["scheme"], Value::from("bearer"));
+}
