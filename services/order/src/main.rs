@@ -1,1 +1,51 @@
-fn main() {}
+//! The order service.
+
+use chassis::config::DatabaseConfig;
+use chassis::server::GrpcServer;
+use chassis::shutdown::Shutdown;
+use chassis::telemetry;
+use chassis::workers::Workers;
+use clap::Parser;
+use contracts::order::v1::order_service_server::OrderServiceServer;
+use order::config::Config;
+use order::grpc::{OrderGrpc, clients};
+use order::sagas::Sagas;
+use order::store::Store;
+use order::workers;
+
+/// Orders: the durable saga, fulfilment, cancel, return.
+#[derive(Parser)]
+#[command(version)]
+enum Command {
+    /// Serve requests until SIGTERM.
+    Serve(Box<Config>),
+    /// Apply migrations and end.
+    Migrate(Box<DatabaseConfig>),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Serve(config) => serve(*config).await,
+        Command::Migrate(config) => {
+            Ok(chassis::migrate::run(&config.connect()?, &[&outbox::MIGRATIONS, &order::MIGRATIONS]).await?)
+        }
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let telemetry = telemetry::init("order", &config.service)?;
+    let shutdown = Shutdown::on_signals()?;
+    let pool = config.database.connect()?;
+    let store = Store::new(pool.clone(), config.service.region);
+    let sagas = Sagas::new(store, clients::connect(&config)?, config.saga());
+    let mut workers = Workers::new();
+    workers::start(&mut workers, &pool, &config, &sagas);
+    let served = GrpcServer::new(&config.service)
+        .add_service(OrderServiceServer::new(OrderGrpc::new(sagas)))
+        .serve(shutdown.token())
+        .await;
+    workers.stop(config.service.drain_grace()).await;
+    telemetry.flush();
+    Ok(served?)
+}

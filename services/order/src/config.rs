@@ -1,0 +1,50 @@
+//! The order service's settings, parsed and checked before a port is bound.
+
+use std::time::Duration;
+
+use chassis::config::{DatabaseConfig, ServiceConfig};
+use outbox::config::SpineConfig;
+
+use crate::sagas::place_order::Settings;
+
+/// Settings of `order serve`.
+#[derive(Debug, clap::Args)]
+pub struct Config {
+    /// What every service has.
+    #[command(flatten)]
+    pub service: ServiceConfig,
+    /// The order database.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    /// The event spine.
+    #[command(flatten)]
+    pub spine: SpineConfig,
+    /// The cart service of this region.
+    #[arg(long, env = "CART_URL")]
+    pub cart_url: String,
+    /// The inventory service of this region.
+    #[arg(long, env = "INVENTORY_URL")]
+    pub inventory_url: String,
+    /// The payment service of this region.
+    #[arg(long, env = "PAYMENT_URL")]
+    pub payment_url: String,
+    /// How long after it was placed an order ships, in milliseconds: the window in which a cancel can win.
+    #[arg(long, env = "FULFILMENT_DELAY_MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(0..=86_400_000))]
+    pub fulfilment_delay_ms: u64,
+    /// How long an order may be undecided, in milliseconds. Bounded by the five minutes after which a cart asks for the fate of a
+    /// checkout whose order is unknown: later than that a cut may be put back that is still becoming an order.
+    #[arg(long, env = "PLACEMENT_LIMIT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..=240_000))]
+    pub placement_limit_ms: u64,
+}
+
+impl Config {
+    /// See [`Config::fulfilment_delay_ms`].
+    pub const fn fulfilment_delay(&self) -> Duration {
+        Duration::from_millis(self.fulfilment_delay_ms)
+    }
+
+    /// How patient the saga is.
+    pub fn saga(&self) -> Settings {
+        Settings { placement_limit: Duration::from_millis(self.placement_limit_ms), ..Settings::default() }
+    }
+}

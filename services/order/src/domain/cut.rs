@@ -1,0 +1,90 @@
+//! The lines cut out of a cart, and what they cost.
+
+use ids::{OfferId, SellerId};
+use money::{Money, MoneyError};
+
+use super::{Refusal, RefusalKind};
+
+/// A line as the cart cut it out: what is ordered and charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutLine {
+    /// The offer.
+    pub offer: OfferId,
+    /// Who earns it.
+    pub seller: SellerId,
+    /// Title as the shopper saw it.
+    pub title: String,
+    /// Price of one unit as the shopper saw it; more than zero.
+    pub unit_price: Money,
+    /// Units, 1 or more.
+    pub quantity: i64,
+}
+
+/// The lines cannot be one order. A pure function of the cut, which the cart returns again to every repeat: so is the refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnorderableCut {
+    /// There is no conversion between currencies.
+    #[error("the lines are priced in more than one currency")]
+    MixedCurrencies,
+    /// The sum does not fit.
+    #[error("the total is too large")]
+    TotalTooLarge,
+    /// There is nothing to order.
+    #[error("there are no lines")]
+    Empty,
+}
+
+/// What the lines cost together.
+///
+/// # Errors
+/// [`UnorderableCut`] when they have no one price.
+pub fn total_of(lines: &[CutLine]) -> Result<Money, UnorderableCut> {
+    let prices = lines.iter().map(|line| line.unit_price.checked_mul(line.quantity)).collect::<Result<Vec<_>, _>>();
+    let total = prices.and_then(Money::checked_sum).map_err(|error| match error {
+        MoneyError::CurrencyMismatch { .. } => UnorderableCut::MixedCurrencies,
+        MoneyError::Overflow => UnorderableCut::TotalTooLarge,
+    })?;
+    total.ok_or(UnorderableCut::Empty)
+}
+
+impl From<UnorderableCut> for Refusal {
+    fn from(error: UnorderableCut) -> Self {
+        let reason = match error {
+            UnorderableCut::MixedCurrencies => "MIXED_CURRENCIES",
+            UnorderableCut::TotalTooLarge => "TOTAL_TOO_LARGE",
+            UnorderableCut::Empty => "CART_EMPTY",
+        };
+        Self::new(RefusalKind::FailedPrecondition, reason, error.to_string())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    fn line(price_minor: i64, currency: &str, quantity: i64) -> CutLine {
+        CutLine {
+            offer: "mug".parse().unwrap(),
+            seller: "potter".parse().unwrap(),
+            title: "Mug".to_owned(),
+            unit_price: Money::new(price_minor, currency.parse().unwrap()),
+            quantity,
+        }
+    }
+
+    #[test]
+    fn a_cut_has_one_total_or_a_reason_why_not() {
+        let gbp = |minor| Ok(Money::new(minor, "GBP".parse().unwrap()));
+        let cases = [
+            (vec![line(255, "GBP", 6), line(1, "GBP", 1)], gbp(1_531)),
+            (vec![], Err(UnorderableCut::Empty)),
+            (vec![line(1, "GBP", 1), line(1, "EUR", 1)], Err(UnorderableCut::MixedCurrencies)),
+            (vec![line(i64::MAX, "GBP", 2)], Err(UnorderableCut::TotalTooLarge)),
+            (vec![line(i64::MAX, "GBP", 1), line(1, "GBP", 1)], Err(UnorderableCut::TotalTooLarge)),
+        ];
+        for (lines, total) in cases {
+            assert_eq!(total_of(&lines), total, "{lines:?}");
+        }
+    }
+}

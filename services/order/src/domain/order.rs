@@ -1,0 +1,109 @@
+//! An order.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use ids::{CartId, CustomerId, OfferId, OrderId, Region, SellerId};
+use money::Money;
+
+use super::{CutLine, DeliveryAddress, OrderState, UnorderableCut, total_of};
+
+/// An order as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Its name; also that of its payment and its reservation.
+    pub id: OrderId,
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// The cart it was cut from.
+    pub cart: CartId,
+    /// The region that drives it.
+    pub home_region: Region,
+    /// Where it stands.
+    pub state: OrderState,
+    /// What was ordered, by offer.
+    pub lines: Vec<OrderLine>,
+    /// What it costs: the sum of its lines.
+    pub total: Money,
+    /// Whether the money came in.
+    pub captured: bool,
+    /// Paid back so far, in minor units of the total's currency.
+    pub refunded_minor: i64,
+    /// Where the goods go.
+    pub delivery: DeliveryAddress,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A line of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderLine {
+    /// The offer.
+    pub offer: OfferId,
+    /// Who earns it.
+    pub seller: SellerId,
+    /// Title as the shopper saw it.
+    pub title: String,
+    /// Price of one unit, in minor units of the order's currency.
+    pub unit_price_minor: i64,
+    /// Units ordered.
+    pub quantity: i64,
+    /// Units returned so far, at most `quantity`.
+    pub returned_quantity: i64,
+}
+
+impl Order {
+    /// A new pending order of the lines cut out of a cart.
+    ///
+    /// # Errors
+    /// [`UnorderableCut`] when the lines have no one price.
+    pub fn pending(
+        id: OrderId,
+        home_region: Region,
+        (customer, cart): (CustomerId, CartId),
+        cut: Vec<CutLine>,
+        delivery: DeliveryAddress,
+        created_at: DateTime<Utc>,
+    ) -> Result<Self, UnorderableCut> {
+        let total = total_of(&cut)?;
+        let mut lines: Vec<OrderLine> = cut.into_iter().map(OrderLine::from).collect();
+        lines.sort_by(|left, right| left.offer.cmp(&right.offer));
+        let state = OrderState::Pending;
+        Ok(Self {
+            id,
+            customer,
+            cart,
+            home_region,
+            state,
+            lines,
+            total,
+            captured: false,
+            refunded_minor: 0,
+            delivery,
+            created_at,
+        })
+    }
+
+    /// Until when it may be undecided: `limit` after its id was made, which for the repeat of a request that died is earlier than
+    /// the row. (An id without a time in it, which we never make, counts as made with the row.)
+    pub fn placement_deadline(&self, limit: Duration) -> DateTime<Utc> {
+        let made_at = self.id.as_uuid().get_timestamp().and_then(|timestamp| {
+            let (seconds, nanos) = timestamp.to_unix();
+            DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+        });
+        made_at.unwrap_or(self.created_at) + limit
+    }
+}
+
+impl From<CutLine> for OrderLine {
+    fn from(line: CutLine) -> Self {
+        Self {
+            offer: line.offer,
+            seller: line.seller,
+            title: line.title,
+            unit_price_minor: line.unit_price.minor_units(),
+            quantity: line.quantity,
+            returned_quantity: 0,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Pages of a customer's orders.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ids::{CustomerId, OrderId};
+use uuid::Uuid;
+
+/// Version of the token's form.
+const VERSION: u8 = 1;
+/// Bytes of a UUID.
+const UUID_BYTES: usize = 16;
+
+/// Lines a page of orders may hold, unless its first order alone holds more. A line is at most about 380 bytes on the wire
+/// (three names of 64, a title of 200 characters as a rule in one or two bytes each), and a message at most 4 MiB.
+pub const LINES_PER_PAGE_MAX: i64 = 8_000;
+
+/// Where the next page of a customer's list begins. Opaque to clients and of use for that list only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageToken {
+    /// Whose list it is.
+    pub customer: CustomerId,
+    /// The last order of the page before.
+    pub last: OrderId,
+}
+
+/// The text is not a page token of this customer's list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a page token of this list")]
+pub struct InvalidPageToken;
+
+impl PageToken {
+    /// The token as text.
+    pub fn encode(&self) -> String {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(self.customer.as_uuid().as_bytes());
+        bytes.extend_from_slice(self.last.as_uuid().as_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a token that `customer` sent.
+    ///
+    /// # Errors
+    /// [`InvalidPageToken`] when it is garbage or belongs to another customer's list.
+    pub fn decode(text: &str, customer: CustomerId) -> Result<Self, InvalidPageToken> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidPageToken)?;
+        let [VERSION, ids @ ..] = bytes.as_slice() else { return Err(InvalidPageToken) };
+        let (owner, last) = ids.split_at_checked(UUID_BYTES).ok_or(InvalidPageToken)?;
+        let uuid = |bytes| Uuid::from_slice(bytes).map_err(|_| InvalidPageToken);
+        let token = Self { customer: CustomerId::from_uuid(uuid(owner)?), last: OrderId::from_uuid(uuid(last)?) };
+        if token.customer == customer { Ok(token) } else { Err(InvalidPageToken) }
+    }
+}
+
+/// How many of the next orders, of `line_counts` lines each, go onto one page: at least one, unless there are none.
+pub fn orders_that_fit(line_counts: impl IntoIterator<Item = i64>) -> usize {
+    let mut lines = 0_i64;
+    line_counts
+        .into_iter()
+        .enumerate()
+        .take_while(|(index, count)| {
+            lines = lines.saturating_add(*count);
+            *index == 0 || lines <= LINES_PER_PAGE_MAX
+        })
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_its_own_list_only() {
+        let (owner, stranger) = (CustomerId::generate(), CustomerId::generate());
+        let token = PageToken { customer: owner, last: OrderId::generate() };
+        let text = token.encode();
+        assert_eq!(PageToken::decode(&text, owner), Ok(token));
+        assert_eq!(PageToken::decode(&text, stranger), Err(InvalidPageToken));
+        for garbage in ["", "AQ", "%%%", &text[1..], &format!("{text}AAAA")] {
+            assert_eq!(PageToken::decode(garbage, owner), Err(InvalidPageToken), "{garbage:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_bounded_by_lines_but_never_empty() {
+        assert_eq!(orders_that_fit([]), 0);
+        assert_eq!(orders_that_fit([LINES_PER_PAGE_MAX + 1, 1]), 1);
+        assert_eq!(orders_that_fit([1, LINES_PER_PAGE_MAX - 1, 1]), 2);
+        assert_eq!(orders_that_fit([26; 100]), 100);
+    }
+}

@@ -1,0 +1,99 @@
+//! Errors as statuses, chosen by what the caller should do next.
+
+use std::time::Duration;
+
+use chassis::status::{self, Violation, reasons};
+use tonic::Status;
+
+use crate::domain::{Excess, IllegalTransition, OrderState, Refusal, RefusalKind};
+use crate::sagas::place_order::PlaceError;
+use crate::store::{ReturnRefused, StoreError};
+
+/// Longer than a restart of a service takes, short enough for a shopper to wait.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// No such order, or none of this customer's.
+pub(super) fn order_not_found() -> Status {
+    status::not_found("ORDER_NOT_FOUND", "no such order")
+}
+
+pub(super) fn of_store(error: StoreError) -> Status {
+    match error {
+        StoreError::Database(error) => status::from_database(&error),
+        StoreError::Corrupt { .. } => status::internal(&error),
+    }
+}
+
+pub(super) fn of_place(error: PlaceError) -> Status {
+    match error {
+        PlaceError::Refused(refusal) => of_refusal(&refusal),
+        PlaceError::KeyReused => key_reused(),
+        PlaceError::Unavailable { callee } => {
+            let message = format!("{callee} is not answering; send the same request again");
+            status::unavailable(reasons::DEPENDENCY_UNAVAILABLE, message, RETRY_AFTER)
+        }
+        PlaceError::Store(error) => of_store(error),
+        PlaceError::Illegal(error) => status::internal(&error),
+    }
+}
+
+pub(super) fn of_return(error: ReturnRefused) -> Status {
+    match error {
+        ReturnRefused::NotFound => order_not_found(),
+        ReturnRefused::KeyReused => key_reused(),
+        ReturnRefused::NotShipped(state) => {
+            let message = format!("the order is {}; only what was shipped can be returned", shown(&state));
+            status::failed_precondition("ORDER_NOT_SHIPPED", message, &[])
+        }
+        ReturnRefused::Exceeds(excesses) => {
+            let violation = |excess: &Excess| {
+                let description = format!("{} units left to return", excess.left);
+                Violation::new("RETURN_EXCEEDS_ORDER", excess.offer.as_str(), description)
+            };
+            let violations: Vec<_> = excesses.iter().map(violation).collect();
+            status::failed_precondition("RETURN_EXCEEDS_ORDER", "more units than the order has left", &violations)
+        }
+        ReturnRefused::Store(error) => of_store(error),
+    }
+}
+
+pub(super) fn not_cancellable(state: &OrderState, why: &IllegalTransition) -> Status {
+    let reason = match state {
+        OrderState::Pending | OrderState::Compensating(_) => "ORDER_PENDING",
+        OrderState::Shipped => "ORDER_ALREADY_SHIPPED",
+        OrderState::Rejected(_) => "ORDER_REJECTED",
+        // Those two are never refused; were they, it would be a bug here.
+        OrderState::Placed | OrderState::Cancelled => return status::internal(why),
+    };
+    status::failed_precondition(reason, format!("the order is {}", shown(state)), &[])
+}
+
+/// A callee's refusal, passed on as the callee meant it.
+fn of_refusal(refusal: &Refusal) -> Status {
+    let Refusal { kind, reason, message, violations } = refusal;
+    match kind {
+        RefusalKind::InvalidRequest => {
+            let fields: Vec<_> = violations.iter().map(|one| (&one.subject, &one.description)).collect();
+            status::invalid_request(&fields)
+        }
+        RefusalKind::NotFound => status::not_found(reason, message),
+        RefusalKind::AlreadyExists => status::already_exists(reason, message),
+        RefusalKind::FailedPrecondition => {
+            let violation = |one: &crate::domain::Violation| Violation::new(&one.kind, &one.subject, &one.description);
+            status::failed_precondition(reason, message, &violations.iter().map(violation).collect::<Vec<_>>())
+        }
+        RefusalKind::Aborted => status::aborted(reason, message),
+    }
+}
+
+fn key_reused() -> Status {
+    status::already_exists(reasons::IDEMPOTENCY_KEY_REUSED, "the idempotency key was used for another request")
+}
+
+/// The state as the contract names it.
+const fn shown(state: &OrderState) -> &'static str {
+    match state {
+        OrderState::Compensating(_) => OrderState::Pending.name(),
+        state => state.name(),
+    }
+}

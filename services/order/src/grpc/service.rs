@@ -1,0 +1,118 @@
+//! `order.v1.OrderService`: each method checks its request, asks one saga or the store, and answers.
+
+use std::time::Duration;
+
+use contracts::order::v1 as wire;
+use contracts::order::v1::order_service_server::OrderService;
+use ids::{CustomerId, OrderId};
+use money::Money;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{error, validate};
+use crate::domain::{Order, PageToken, ReturnState};
+use crate::sagas::Sagas;
+use crate::store::Cancelled;
+
+/// Time kept back from the request's deadline for the answer to travel in.
+const ANSWER_MARGIN: Duration = Duration::from_millis(100);
+/// How long a request without a deadline may take; the server sets one, so this is for callers in tests.
+const REQUEST_MAX: Duration = Duration::from_secs(5);
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct OrderGrpc(Sagas);
+
+impl OrderGrpc {
+    /// The service over the sagas and their store.
+    pub const fn new(sagas: Sagas) -> Self {
+        Self(sagas)
+    }
+
+    async fn order_of(&self, id: OrderId, customer: CustomerId) -> Result<Order, Status> {
+        let order = self.0.store.order_of(id, customer).await.map_err(error::of_store)?;
+        order.ok_or_else(error::order_not_found)
+    }
+}
+
+#[async_trait]
+impl OrderService for OrderGrpc {
+    async fn place_order(
+        &self,
+        request: Request<wire::PlaceOrderRequest>,
+    ) -> Result<Response<wire::PlaceOrderResponse>, Status> {
+        let request = validate::place_order(request.into_inner())?;
+        let order = self.0.place.place(&request, answer_by()).await.map_err(error::of_place)?;
+        Ok(Response::new(wire::PlaceOrderResponse { order: Some(order.into()) }))
+    }
+
+    async fn get_order(
+        &self,
+        request: Request<wire::GetOrderRequest>,
+    ) -> Result<Response<wire::GetOrderResponse>, Status> {
+        let request = request.into_inner();
+        let (id, customer) = validate::order_and_customer(&request.order_id, &request.customer_id)?;
+        let order = self.order_of(id, customer).await?;
+        Ok(Response::new(wire::GetOrderResponse { order: Some(order.into()) }))
+    }
+
+    async fn list_orders(
+        &self,
+        request: Request<wire::ListOrdersRequest>,
+    ) -> Result<Response<wire::ListOrdersResponse>, Status> {
+        let page = validate::list_orders(&request.into_inner())?;
+        let (orders, has_more) =
+            self.0.store.orders_of(page.customer, page.before, page.size).await.map_err(error::of_store)?;
+        let last = orders.last().filter(|_| has_more);
+        let next = last.map(|order| PageToken { customer: page.customer, last: order.id }.encode());
+        let orders = orders.into_iter().map(wire::Order::from).collect();
+        Ok(Response::new(wire::ListOrdersResponse { orders, next_page_token: next.unwrap_or_default() }))
+    }
+
+    async fn cancel_order(
+        &self,
+        request: Request<wire::CancelOrderRequest>,
+    ) -> Result<Response<wire::CancelOrderResponse>, Status> {
+        let request = request.into_inner();
+        let (id, customer) = validate::order_and_customer(&request.order_id, &request.customer_id)?;
+        match self.0.cancel.cancel(id, customer).await.map_err(error::of_store)? {
+            Cancelled::Now | Cancelled::Before => {}
+            Cancelled::Refused(state, why) => return Err(error::not_cancellable(&state, &why)),
+            Cancelled::NotFound => return Err(error::order_not_found()),
+        }
+        let order = self.order_of(id, customer).await?;
+        Ok(Response::new(wire::CancelOrderResponse { order: Some(order.into()) }))
+    }
+
+    async fn return_order(
+        &self,
+        request: Request<wire::ReturnOrderRequest>,
+    ) -> Result<Response<wire::ReturnOrderResponse>, Status> {
+        let request = validate::return_order(request.into_inner())?;
+        let returned = self.0.give_back.take_back(&request, answer_by()).await.map_err(error::of_return)?;
+        let order = self.order_of(request.order, request.customer).await?;
+        let refund = Money::new(returned.amount_minor, order.total.currency());
+        Ok(Response::new(wire::ReturnOrderResponse {
+            return_id: returned.id.to_string(),
+            refund: Some(super::wire::money(refund)),
+            refunded: returned.state == ReturnState::Refunded,
+            order: Some(order.into()),
+        }))
+    }
+
+    async fn get_order_fate(
+        &self,
+        request: Request<wire::GetOrderFateRequest>,
+    ) -> Result<Response<wire::GetOrderFateResponse>, Status> {
+        let id = validate::order(&request.into_inner().order_id)?;
+        let state = self.0.store.state(id).await.map_err(error::of_store)?;
+        let fate = super::wire::fate(state.map(|state| state.fate()));
+        Ok(Response::new(wire::GetOrderFateResponse { fate: fate.into() }))
+    }
+}
+
+/// When to stop waiting and answer with what is known.
+fn answer_by() -> Instant {
+    let deadline = chassis::deadline::current().unwrap_or_else(|| Instant::now() + REQUEST_MAX);
+    deadline.checked_sub(ANSWER_MARGIN).unwrap_or(deadline)
+}

@@ -1,0 +1,167 @@
+//! Requests into domain types. What does not fit is named field by field, all of it at once.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use contracts::order::v1 as wire;
+use ids::{CustomerId, OfferId, OrderId};
+use tonic::Status;
+
+use crate::domain::{CardToken, DeliveryAddress, PageToken, PlaceRequest, ReturnLine, ReturnRequest};
+
+/// Lines of a cart, and so of an order and of a return.
+const LINES_MAX: usize = 1_500;
+const CARD_TOKEN_CHARS_MAX: usize = 128;
+/// A cart's version names its causal past: some tens of bytes for a cart of two regions. The bound only keeps junk out.
+const CART_VERSION_CHARS_MAX: usize = 16_384;
+const PAGE_SIZE_MAX: i32 = 100;
+const PAGE_SIZE_DEFAULT: usize = 20;
+
+/// A page of orders that was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PageRequest {
+    pub customer: CustomerId,
+    pub before: Option<OrderId>,
+    pub size: usize,
+}
+
+/// Collects what is wrong with a request.
+#[derive(Default)]
+struct Fields {
+    violations: Vec<(String, String)>,
+}
+
+impl Fields {
+    fn refuse(&mut self, field: impl Into<String>, description: impl Display) {
+        self.violations.push((field.into(), description.to_string()));
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+        text.parse().map_err(|error: T::Err| self.refuse(field, error)).ok()
+    }
+
+    /// A text of a bounded number of characters. Control characters are refused: they belong in no name or token, and the
+    /// database cannot even store a NUL.
+    fn text(&mut self, field: &str, text: String, min: usize, max: usize) -> Option<String> {
+        let length = text.chars().count();
+        if (min..=max).contains(&length) && !text.chars().any(char::is_control) {
+            return Some(text);
+        }
+        self.refuse(field, format!("must be {min} to {max} characters, none of them a control character"));
+        None
+    }
+
+    /// The value, if nothing was wrong. `None` always has a violation beside it.
+    fn finish<T>(self, value: Option<T>) -> Result<T, Status> {
+        match value {
+            Some(value) if self.violations.is_empty() => Ok(value),
+            _ => Err(chassis::status::invalid_request(&self.violations)),
+        }
+    }
+}
+
+pub(super) fn place_order(request: wire::PlaceOrderRequest) -> Result<PlaceRequest, Status> {
+    let mut fields = Fields::default();
+    let customer = fields.parse("customer_id", &request.customer_id);
+    let idempotency_key = fields.parse("idempotency_key", &request.idempotency_key);
+    let cart = fields.parse("cart_id", &request.cart_id);
+    let cart_version = fields.text("cart_version", request.cart_version, 1, CART_VERSION_CHARS_MAX);
+    let card_token = fields.text("card_token", request.card_token, 1, CARD_TOKEN_CHARS_MAX).map(CardToken::new);
+    let delivery = delivery(&mut fields, request.delivery.unwrap_or_default());
+    let value = (|| {
+        Some(PlaceRequest {
+            customer: customer?,
+            idempotency_key: idempotency_key?,
+            cart: cart?,
+            cart_version: cart_version?,
+            card_token: card_token?,
+            delivery: delivery?,
+        })
+    })();
+    fields.finish(value)
+}
+
+fn delivery(fields: &mut Fields, address: wire::DeliveryAddress) -> Option<DeliveryAddress> {
+    let recipient = fields.text("delivery.recipient", address.recipient, 0, 200);
+    let street = fields.text("delivery.street", address.street, 0, 200);
+    let city = fields.text("delivery.city", address.city, 0, 100);
+    let postal_code = fields.text("delivery.postal_code", address.postal_code, 0, 20);
+    let country = fields.text("delivery.country", address.country, 1, 64);
+    Some(DeliveryAddress {
+        recipient: recipient?,
+        street: street?,
+        city: city?,
+        postal_code: postal_code?,
+        country: country?,
+    })
+}
+
+pub(super) fn order(order_id: &str) -> Result<OrderId, Status> {
+    let mut fields = Fields::default();
+    let id = fields.parse("order_id", order_id);
+    fields.finish(id)
+}
+
+pub(super) fn order_and_customer(order_id: &str, customer_id: &str) -> Result<(OrderId, CustomerId), Status> {
+    let mut fields = Fields::default();
+    let id = fields.parse("order_id", order_id);
+    let customer = fields.parse("customer_id", customer_id);
+    fields.finish(id.zip(customer))
+}
+
+pub(super) fn list_orders(request: &wire::ListOrdersRequest) -> Result<PageRequest, Status> {
+    let mut fields = Fields::default();
+    let customer = fields.parse("customer_id", &request.customer_id);
+    let size = match request.page_size {
+        0 => Some(PAGE_SIZE_DEFAULT),
+        size @ 1..=PAGE_SIZE_MAX => usize::try_from(size).ok(),
+        _ => None,
+    };
+    if size.is_none() {
+        fields.refuse("page_size", format!("must be 0 (for {PAGE_SIZE_DEFAULT}) to {PAGE_SIZE_MAX}"));
+    }
+    let mut before = None;
+    if let Some(customer) = customer.filter(|_| !request.page_token.is_empty()) {
+        match PageToken::decode(&request.page_token, customer) {
+            Ok(token) => before = Some(token.last),
+            Err(error) => fields.refuse("page_token", error),
+        }
+    }
+    let value = customer.zip(size).map(|(customer, size)| PageRequest { customer, before, size });
+    fields.finish(value)
+}
+
+pub(super) fn return_order(request: wire::ReturnOrderRequest) -> Result<ReturnRequest, Status> {
+    let mut fields = Fields::default();
+    let order = fields.parse("order_id", &request.order_id);
+    let customer = fields.parse("customer_id", &request.customer_id);
+    let idempotency_key = fields.parse("idempotency_key", &request.idempotency_key);
+    let lines = return_lines(&mut fields, &request.lines);
+    let value = (|| {
+        Some(ReturnRequest { order: order?, customer: customer?, idempotency_key: idempotency_key?, lines: lines? })
+    })();
+    fields.finish(value)
+}
+
+fn return_lines(fields: &mut Fields, lines: &[wire::ReturnLine]) -> Option<Vec<ReturnLine>> {
+    if lines.is_empty() || lines.len() > LINES_MAX {
+        fields.refuse("lines", format!("must be 1 to {LINES_MAX}"));
+        return None;
+    }
+    let mut seen = HashSet::<OfferId>::with_capacity(lines.len());
+    let mut checked = Vec::with_capacity(lines.len());
+    for (index, line) in lines.iter().enumerate() {
+        if line.quantity < 1 {
+            fields.refuse(format!("lines[{index}].quantity"), "must be at least 1");
+        }
+        let Some(offer) = fields.parse::<OfferId>(&format!("lines[{index}].offer_id"), &line.offer_id) else {
+            continue;
+        };
+        if !seen.insert(offer.clone()) {
+            fields.refuse(format!("lines[{index}].offer_id"), "is there twice");
+        }
+        checked.push(ReturnLine { offer, quantity: line.quantity });
+    }
+    Some(checked)
+}

@@ -1,0 +1,136 @@
+//! How a request becomes an order, or finds the one it made before.
+
+use std::time::Duration;
+
+use chassis::retry::Backoff;
+use chassis::trace_context::current_traceparent;
+use chrono::Utc;
+use ids::OrderId;
+use tokio::time::Instant;
+
+use super::drive::Turn;
+use super::{PlaceError, PlaceOrder, Placing};
+use crate::domain::{Order, OrderState, PlaceRequest, Refusal, RefusalKind};
+use crate::sagas::{CallError, Cut};
+use crate::store::{Claimed, Driver, Duty, KnownRequest, NewOrder};
+
+/// Between two looks at an order that somebody else drives. Most are decided within 50 ms.
+const BETWEEN_LOOKS: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_millis(400));
+
+impl PlaceOrder {
+    /// Places an order, or finds the one that this request made before. Answers when it is decided, or at `until` with the order
+    /// as it stands; it is then driven on without the caller.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub async fn place(&self, request: &PlaceRequest, until: Instant) -> Result<Order, PlaceError> {
+        if let Some(known) = self.store.known_request(request.customer, &request.idempotency_key).await? {
+            return self.repeat(&known, request, until).await;
+        }
+        let cut = self.cut_cart(request, until).await?;
+        let (id, parties) = (cut.order, (request.customer, request.cart));
+        let pending = Order::pending(id, self.store.region(), parties, cut.lines, request.delivery.clone(), Utc::now());
+        let order = match pending {
+            Ok(order) => order,
+            Err(unorderable) => return Err(self.turn_away(request, id, unorderable.into(), until).await),
+        };
+        let driver = Driver::generate();
+        let new = NewOrder {
+            order: &order,
+            request,
+            driver,
+            lease: self.settings.lease,
+            not_after: order.placement_deadline(self.settings.placement_limit),
+            traceparent: current_traceparent(),
+        };
+        if self.store.insert_pending(new).await? {
+            return self.drive_new(order, request, driver, until).await;
+        }
+        match self.store.known_request(request.customer, &request.idempotency_key).await? {
+            // A request with the same key ran beside this one and was first.
+            Some(known) => self.repeat(&known, request, until).await,
+            None => Err(self.turn_away(request, id, cut_expired(), until).await),
+        }
+    }
+
+    /// The first step. Key: the request's own, so that a repeat of a request that died before its row was stored gets the same
+    /// cut and the same order id.
+    async fn cut_cart(&self, request: &PlaceRequest, until: Instant) -> Result<Cut, PlaceError> {
+        let within = until.saturating_duration_since(Instant::now());
+        let cut = self.callees.cart.begin_checkout(request, OrderId::generate(), within).await;
+        cut.map_err(|error| match error {
+            CallError::Refused(refusal) => PlaceError::Refused(refusal),
+            CallError::Unknown { callee, detail } => {
+                tracing::warn!(callee, detail, "cart not cut");
+                PlaceError::Unavailable { callee }
+            }
+        })
+    }
+
+    async fn drive_new(
+        &self,
+        order: Order,
+        request: &PlaceRequest,
+        driver: Driver,
+        until: Instant,
+    ) -> Result<Order, PlaceError> {
+        let placing = Placing::forward(order.clone(), request.card_token.clone());
+        match self.turn(placing, driver, until).await? {
+            Turn::Placed => Ok(Order { state: OrderState::Placed, ..order }),
+            Turn::Rejected(refusal) => Err(PlaceError::Refused(refusal)),
+            Turn::Undecided => Ok(order),
+            Turn::Superseded => self.settle(order.id, until).await,
+        }
+    }
+
+    /// Puts back a cut that cannot become an order. It has no row: the refusal follows from the cut alone, which every repeat of
+    /// the request gets again. If we die here, the cart asks for the fate of the order, which is unknown, and puts it back itself.
+    async fn turn_away(&self, request: &PlaceRequest, id: OrderId, refusal: Refusal, until: Instant) -> PlaceError {
+        let within = until.saturating_duration_since(Instant::now());
+        match self.callees.cart.abandon_checkout(request.cart, id, within).await {
+            Ok(()) => PlaceError::Refused(refusal),
+            Err(error) => {
+                tracing::warn!(order_id = %id, %error, "cut not put back");
+                PlaceError::Unavailable { callee: "cart" }
+            }
+        }
+    }
+
+    async fn repeat(&self, known: &KnownRequest, request: &PlaceRequest, until: Instant) -> Result<Order, PlaceError> {
+        if !known.is_of(&request.digest()) {
+            return Err(PlaceError::KeyReused);
+        }
+        self.settle(known.order, until).await
+    }
+
+    /// Waits until an order is decided or the time is up, and drives it if nobody else does.
+    async fn settle(&self, id: OrderId, until: Instant) -> Result<Order, PlaceError> {
+        let mut looks = 0;
+        loop {
+            let corrupt =
+                || crate::store::StoreError::Corrupt { order: id.as_uuid(), detail: "it vanished".to_owned() };
+            let order = self.store.order(id).await?.ok_or_else(corrupt)?;
+            match &order.state {
+                OrderState::Rejected(refusal) => return Err(PlaceError::Refused(refusal.clone())),
+                OrderState::Pending | OrderState::Compensating(_) if Instant::now() < until => {}
+                _ => return Ok(order),
+            }
+            let driver = Driver::generate();
+            let claimed = self.store.claim_order(id, driver, self.settings.lease).await?;
+            if let Some(Claimed { duty: Duty::Place(placing), .. }) = claimed {
+                self.turn(*placing, driver, until).await?;
+                continue;
+            }
+            looks += 1;
+            let pause = BETWEEN_LOOKS.delay_now(looks);
+            tokio::time::sleep_until(until.min(Instant::now() + pause)).await;
+        }
+    }
+}
+
+/// The request is a late repeat of one that died between the cut and the row. Meanwhile the cart may have asked for the order,
+/// learnt that it is unknown and put the lines back; so this cut must not become an order any more.
+fn cut_expired() -> Refusal {
+    let message = "this checkout began too long ago and its lines are back in the cart; order again with a new key";
+    Refusal::new(RefusalKind::FailedPrecondition, "CHECKOUT_EXPIRED", message)
+}

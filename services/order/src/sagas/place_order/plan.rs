@@ -1,0 +1,68 @@
+//! The steps, their order, and the pivot.
+
+use saga::Plan;
+
+/// A step of placing an order. The names are kept on disk (`customer_order.unwind_from`): never change one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// `cart.BeginCheckout`, made durable by the pending row. Compensation: `cart.AbandonCheckout`.
+    CutCart,
+    /// `inventory.Reserve`. Compensation: `inventory.Release`.
+    ReserveStock,
+    /// `payment.Authorise`. Compensation: `payment.Void`.
+    AuthorisePayment,
+    /// The pivot: the order is placed and its event is in the outbox, in one transaction.
+    Place,
+}
+
+/// The saga. There are no steps after the pivot: from there on `order.placed.v1` does the work.
+pub const PLAN: Plan<Step> = Plan::new(&[Step::CutCart, Step::ReserveStock, Step::AuthorisePayment, Step::Place], 3);
+
+impl Step {
+    /// The name kept on disk.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CutCart => "cut_cart",
+            Self::ReserveStock => "reserve_stock",
+            Self::AuthorisePayment => "authorise_payment",
+            Self::Place => "place",
+        }
+    }
+
+    /// The step of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        PLAN.steps().iter().copied().find(|step| step.name() == name)
+    }
+
+    /// Whom the step waits for, in words.
+    pub const fn callee(self) -> &'static str {
+        match self {
+            Self::CutCart => "the cart",
+            Self::ReserveStock => "the inventory",
+            Self::AuthorisePayment => "the payment",
+            Self::Place => "the order database",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_is_found_by_its_name() {
+        for step in PLAN.steps() {
+            assert_eq!(Step::from_name(step.name()), Some(*step));
+        }
+        assert_eq!(Step::from_name("ship"), None);
+    }
+
+    #[test]
+    fn the_pivot_is_placing() {
+        let why = || "too late";
+        let state = saga::State::Running { next: Step::Place };
+        assert!(PLAN.apply(state, saga::Event::GivenUp(Step::Place, why())).is_err());
+        let state = saga::State::Running { next: Step::AuthorisePayment };
+        assert!(PLAN.apply(state, saga::Event::GivenUp(Step::AuthorisePayment, why())).is_ok());
+    }
+}

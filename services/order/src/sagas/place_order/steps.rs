@@ -1,0 +1,86 @@
+//! What each step does, what undoes it, and why repeating either is harmless.
+
+use std::time::Duration;
+
+use super::{PlaceError, PlaceOrder, Placing, Step};
+use crate::domain::Refusal;
+use crate::sagas::CallError;
+use crate::store::StoreError;
+
+/// What came of trying a step or a compensation once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// It took effect, now or before.
+    Done,
+    /// It was refused for good.
+    Refused(Refusal),
+    /// Nobody knows; try again.
+    Unknown,
+    /// Another driver has moved the order on.
+    Superseded,
+}
+
+impl From<Result<(), CallError>> for Attempt {
+    fn from(result: Result<(), CallError>) -> Self {
+        match result {
+            Ok(()) => Self::Done,
+            Err(CallError::Refused(refusal)) => Self::Refused(refusal),
+            Err(CallError::Unknown { callee, detail }) => {
+                tracing::warn!(callee, detail, "outcome unknown, asking again");
+                Self::Unknown
+            }
+        }
+    }
+}
+
+impl PlaceOrder {
+    /// Tries the action of `step` once.
+    pub(super) async fn act(&self, step: Step, placing: &Placing, within: Duration) -> Result<Attempt, PlaceError> {
+        let order = &placing.order;
+        let attempt = match step {
+            // Done before the row was stored, see `begin`; the row is the proof of it.
+            Step::CutCart => Attempt::Done,
+            // Key: the order. Inventory returns the stored outcome.
+            Step::ReserveStock => self.callees.inventory.reserve(order, within).await.into(),
+            // Key: the order. Payment returns the stored outcome; in doubt, asking again is how one learns it.
+            Step::AuthorisePayment => {
+                let card = placing.card_token.as_ref().ok_or_else(|| StoreError::Corrupt {
+                    order: order.id.as_uuid(),
+                    detail: "pending without card".to_owned(),
+                })?;
+                self.callees.payment.authorise(order, card, within).await.into()
+            }
+            // Guarded by the state it starts from: the second of two finds nothing to do.
+            Step::Place => match self.store.mark_placed(order).await? {
+                true => Attempt::Done,
+                false => Attempt::Superseded,
+            },
+        };
+        Ok(attempt)
+    }
+
+    /// Tries the compensation of `step` once. Each works also where the step had no effect or is still under way, and stops it
+    /// from having one later.
+    pub(super) async fn compensate(&self, step: Step, placing: &Placing, within: Duration) -> Attempt {
+        let order = &placing.order;
+        let result = match step {
+            // Key: the order. The cart puts a cut back once.
+            Step::CutCart => self.callees.cart.abandon_checkout(order.cart, order.id, within).await,
+            // Key: the order. Leaves a tombstone if there was no reservation.
+            Step::ReserveStock => self.callees.inventory.release(order.id, within).await,
+            // Key: the order. Leaves a tombstone if there was no payment.
+            Step::AuthorisePayment => self.callees.payment.void(order.id, within).await,
+            // Our own transaction, which happened or did not: a pivot has no compensation, and the plan asks for none.
+            Step::Place => Ok(()),
+        };
+        match Attempt::from(result) {
+            // A compensation has no right to be refused (nothing is committed or captured before the pivot), so somebody must
+            // look. Until then it is tried again: the order stays compensating and nothing is assumed.
+            Attempt::Refused(refusal) => {
+                tracing::error!(order_id = %order.id, step = step.name(), %refusal, "compensation was refused");
+                Attempt::Unknown
+            }
+            attempt => attempt,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The order service's database. Each statement stands beside the function that runs it; statements that move an order on are
+//! guarded by the state they start from, so a race has one winner and the loser is told.
+//!
+//! Commits of one order that is placed, shipped and captured: the pending row with its lines (one statement), the pivot (state
+//! and outbox in one transaction), then three that are shared by whole batches: scheduling, shipping, noting the capture.
+
+mod cancel;
+mod lease;
+mod payments;
+mod place;
+mod read;
+mod refunds;
+mod refusal;
+mod returns;
+mod row;
+mod ship;
+
+use ids::Region;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+
+pub(crate) use payments::{mark_captured, mark_paid_back};
+pub(crate) use ship::schedule;
+
+pub use cancel::Cancelled;
+pub use lease::{Claimed, Driver, Duty};
+pub use place::{KnownRequest, NewOrder};
+pub use refunds::DueRefund;
+pub use returns::{Return, ReturnRefused};
+
+/// The tables of this service, beside the outbox's own. Run by `order migrate`.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/order");
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed or is away. A write may or may not have happened: every one of them can be repeated.
+    #[error("the order database failed")]
+    Database(#[from] sqlx::Error),
+    /// A row holds what the domain does not allow: a bug or a corrupt store.
+    #[error("corrupt row of {order}: {detail}")]
+    Corrupt {
+        /// Which order's.
+        order: uuid::Uuid,
+        /// What is wrong with it; no personal data.
+        detail: String,
+    },
+}
+
+/// Reads and writes orders.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+    /// The home region of the orders made here.
+    region: Region,
+}
+
+impl Store {
+    /// A store over `pool` for the orders of `region`.
+    pub const fn new(pool: PgPool, region: Region) -> Self {
+        Self { pool, region }
+    }
+
+    /// The home region of the orders made here.
+    pub const fn region(&self) -> Region {
+        self.region
+    }
+}

@@ -1,0 +1,193 @@
+//! Placing an order: the pending row, the pivot, the way back.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use contracts::order::v1 as events;
+use ids::{CustomerId, IdempotencyKey, OrderId};
+use outbox::NewEvent;
+
+use super::lease::Driver;
+use super::{Store, StoreError, refusal};
+use crate::domain::{Order, OrderLine, PlaceRequest, Refusal, RequestDigest};
+use crate::sagas::place_order::Step;
+
+/// An order that an earlier request with the same key made.
+#[derive(Debug, Clone)]
+pub struct KnownRequest {
+    /// The order.
+    pub order: OrderId,
+    digest: Vec<u8>,
+}
+
+impl KnownRequest {
+    /// Whether it was the same request and not another one under its key.
+    pub fn is_of(&self, digest: &RequestDigest) -> bool {
+        digest.is(&self.digest)
+    }
+}
+
+/// What is stored with a new order.
+#[derive(Debug)]
+pub struct NewOrder<'a> {
+    /// The pending order.
+    pub order: &'a Order,
+    /// The request that asked for it.
+    pub request: &'a PlaceRequest,
+    /// Who drives it, and for how long nobody else does.
+    pub driver: Driver,
+    /// See `driver`.
+    pub lease: Duration,
+    /// From here on it must not be stored any more, by the database's clock.
+    pub not_after: DateTime<Utc>,
+    /// The trace it belongs to.
+    pub traceparent: Option<String>,
+}
+
+impl Store {
+    /// The order that this customer's key already made, if any.
+    pub async fn known_request(
+        &self,
+        customer: CustomerId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KnownRequest>, StoreError> {
+        let row = sqlx::query!(
+            "select order_id, request_digest from customer_order where customer_id = $1 and idempotency_key = $2",
+            customer.as_uuid(),
+            key.as_str(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| KnownRequest { order: OrderId::from_uuid(row.order_id), digest: row.request_digest }))
+    }
+
+    /// Stores a pending order and its lines in one statement: one round trip, one commit. After it the order is driven to an
+    /// end whatever happens to this process.
+    ///
+    /// False when nothing was stored: a request with the same key was first, or `not_after` has passed.
+    pub async fn insert_pending(&self, new: NewOrder<'_>) -> Result<bool, StoreError> {
+        let NewOrder { order, request, .. } = &new;
+        let column =
+            |text: fn(&OrderLine) -> &str| order.lines.iter().map(|line| text(line).to_owned()).collect::<Vec<_>>();
+        let number = |of: fn(&OrderLine) -> i64| order.lines.iter().map(of).collect::<Vec<_>>();
+        let (digest, currency) = (request.digest(), order.total.currency());
+        let inserted = sqlx::query_scalar!(
+            r#"with inserted as (
+                insert into customer_order (
+                    order_id, customer_id, idempotency_key, request_digest, home_region, cart_id, state, currency, total_minor,
+                    line_count, card_token, delivery_recipient, delivery_street, delivery_city, delivery_postal_code,
+                    delivery_country, traceparent, driver, drive_after, created_at)
+                select $1, $2, $3, $4, $5, $6, 'pending', $7, $8, cardinality($9::text[]), $10, $11, $12, $13, $14, $15, $16,
+                       $17, now() + make_interval(secs => $18), $19
+                where clock_timestamp() < $20
+                on conflict do nothing
+                returning order_id
+             ), lines as (
+                insert into order_line (order_id, offer_id, seller_id, title, unit_price_minor, quantity)
+                select inserted.order_id, line.*
+                from inserted cross join unnest($9::text[], $21::text[], $22::text[], $23::bigint[], $24::bigint[]) as line
+             )
+             select count(*) as "count!" from inserted"#,
+            order.id.as_uuid(),
+            order.customer.as_uuid(),
+            request.idempotency_key.as_str(),
+            digest.as_bytes(),
+            order.home_region.name(),
+            order.cart.as_uuid(),
+            currency.code(),
+            order.total.minor_units(),
+            &column(|line| line.offer.as_str()),
+            request.card_token.reveal(),
+            order.delivery.recipient,
+            order.delivery.street,
+            order.delivery.city,
+            order.delivery.postal_code,
+            order.delivery.country,
+            new.traceparent,
+            new.driver.as_uuid(),
+            new.lease.as_secs_f64(),
+            order.created_at,
+            new.not_after,
+            &column(|line| line.seller.as_str()),
+            &column(|line| line.title.as_str()),
+            &number(|line| line.unit_price_minor),
+            &number(|line| line.quantity),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(inserted > 0)
+    }
+
+    /// The pivot: the order is placed and its event is in the outbox, in one transaction. Durable before the shopper is told.
+    ///
+    /// False when it was no longer pending. The row lock makes one winner of two drivers, so there is one event.
+    pub async fn mark_placed(&self, order: &Order) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let updated = sqlx::query!(
+            "update customer_order set state = 'placed', card_token = null, driver = null, drive_after = null
+             where order_id = $1 and state = 'pending'",
+            order.id.as_uuid(),
+        )
+        .execute(&mut *transaction)
+        .await?;
+        if updated.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let event = NewEvent::new("order.placed.v1", "order", order.id.to_string(), &placed(order));
+        outbox::append(&mut transaction, order.home_region, &[event]).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Turns a pending order round: from here on only compensations run, beginning with that of `unwind_from`. Durable before
+    /// the first of them. The card's token is of no more use.
+    ///
+    /// False when it was no longer pending.
+    pub async fn mark_compensating(&self, id: OrderId, unwind_from: Step, why: &Refusal) -> Result<bool, StoreError> {
+        let updated = sqlx::query!(
+            "update customer_order
+             set state = 'compensating', unwind_from = $2, refusal = $3, card_token = null, attempts = 0
+             where order_id = $1 and state = 'pending'",
+            id.as_uuid(),
+            unwind_from.name(),
+            refusal::encode(why),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(updated.rows_affected() > 0)
+    }
+
+    /// Ends a compensating order, of which nothing is left elsewhere. The refusal stays for repeats of the request.
+    ///
+    /// False when it was not compensating.
+    pub async fn mark_rejected(&self, id: OrderId) -> Result<bool, StoreError> {
+        let updated = sqlx::query!(
+            "update customer_order set state = 'rejected', unwind_from = null, driver = null, drive_after = null
+             where order_id = $1 and state = 'compensating'",
+            id.as_uuid(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(updated.rows_affected() > 0)
+    }
+}
+
+/// The event: what was ordered, and nothing about who or where to.
+fn placed(order: &Order) -> events::OrderPlaced {
+    let money = |minor_units| contracts::money::v1::Money {
+        minor_units,
+        currency_code: order.total.currency().code().to_owned(),
+    };
+    let line = |line: &OrderLine| events::OrderedLine {
+        offer_id: line.offer.to_string(),
+        seller_id: line.seller.to_string(),
+        quantity: line.quantity,
+        unit_price: Some(money(line.unit_price_minor)),
+    };
+    events::OrderPlaced {
+        order_id: order.id.to_string(),
+        cart_id: order.cart.to_string(),
+        lines: order.lines.iter().map(line).collect(),
+        total: Some(money(order.total.minor_units())),
+    }
+}

@@ -1,0 +1,145 @@
+//! The queue of returns whose refund is not confirmed. Leases and back-offs work as those of orders do, see `lease`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ids::{OrderId, RefundId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::lease::Driver;
+use super::row::parse;
+use super::{Store, StoreError};
+use crate::domain::{Share, shares_of};
+
+/// A refund to ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueRefund {
+    /// Its name and idempotency key.
+    pub id: RefundId,
+    /// Whose payment it is taken from.
+    pub order: OrderId,
+    /// What each seller pays back.
+    pub shares: Vec<Share>,
+    /// Turns before this one.
+    pub attempts: i32,
+    /// The trace it belongs to.
+    pub traceparent: Option<String>,
+}
+
+impl Store {
+    /// Claims up to `limit` refunds that nobody drives, those that wait longest first.
+    pub async fn claim_refunds(
+        &self,
+        limit: usize,
+        driver: Driver,
+        lease: Duration,
+    ) -> Result<Vec<DueRefund>, StoreError> {
+        let rows = sqlx::query!(
+            "update order_return set driver = $1, drive_after = now() + make_interval(secs => $2)
+             where return_id in (
+                select return_id from order_return
+                where drive_after < now()
+                order by drive_after
+                limit $3
+                for update skip locked
+             )
+             returning return_id, order_id, attempts, traceparent",
+            driver.as_uuid(),
+            lease.as_secs_f64(),
+            i64::try_from(limit).unwrap_or(i64::MAX),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<_> = rows.iter().map(|row| row.return_id).collect();
+        let mut shares = self.refund_shares(&ids).await?;
+        let due = rows.into_iter().map(|row| DueRefund {
+            id: RefundId::from_uuid(row.return_id),
+            order: OrderId::from_uuid(row.order_id),
+            shares: shares.remove(&row.return_id).unwrap_or_default(),
+            attempts: row.attempts,
+            traceparent: row.traceparent,
+        });
+        Ok(due.collect())
+    }
+
+    /// What each seller pays back for each return. Computed from the lines as it was when the return was stored: prices and
+    /// sellers of an order never change, so every repeat of a refund asks for the same.
+    async fn refund_shares(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Share>>, StoreError> {
+        let rows = sqlx::query!(
+            "select returned.return_id, line.order_id, line.seller_id, line.unit_price_minor, returned.quantity
+             from order_return_line returned
+             join order_return on order_return.return_id = returned.return_id
+             join order_line line on line.order_id = order_return.order_id and line.offer_id = returned.offer_id
+             where returned.return_id = any ($1)",
+            ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut parts = HashMap::<Uuid, Vec<_>>::new();
+        for row in rows {
+            let seller = parse(row.order_id, &row.seller_id)?;
+            parts.entry(row.return_id).or_default().push((seller, row.unit_price_minor, row.quantity));
+        }
+        let shares = parts.into_iter().map(|(id, parts)| {
+            let shares = shares_of(parts.iter().map(|(seller, price, units)| (seller, *price, *units)));
+            let corrupt = |error: money::MoneyError| StoreError::Corrupt { order: id, detail: error.to_string() };
+            shares.map(|shares| (id, shares)).map_err(corrupt)
+        });
+        shares.collect()
+    }
+
+    /// Ends a turn that did not get the refund confirmed: the next one begins after `delay`.
+    pub async fn put_off_refund(&self, id: RefundId, driver: Driver, delay: Duration) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update order_return
+             set driver = null, drive_after = now() + make_interval(secs => $3), attempts = attempts + 1
+             where return_id = $1 and driver = $2 and state = 'requested'",
+            id.as_uuid(),
+            driver.as_uuid(),
+            delay.as_secs_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Notes that payment confirmed a refund, see [`mark_refunded`].
+    pub async fn refund_confirmed(&self, id: RefundId) -> Result<(), StoreError> {
+        let mut conn = self.pool.acquire().await?;
+        mark_refunded(&mut conn, id).await?;
+        Ok(())
+    }
+}
+
+/// Marks a return refunded and adds its amount to the order's sum, in one statement and once: the answer of the call and the
+/// event both come here, and whoever is second finds nothing to do. Returns the amount in minor units, `None` for no such return.
+///
+/// The order's row is locked before the return's, as when a return is stored: two statements never wait for each other in a
+/// circle.
+pub(super) async fn mark_refunded(conn: &mut PgConnection, id: RefundId) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"with found as (
+            select customer_order.order_id, order_return.amount_minor
+            from order_return join customer_order on customer_order.order_id = order_return.order_id
+            where return_id = $1
+            for update of customer_order
+         ), marked as (
+            update order_return set state = 'refunded', driver = null, drive_after = null
+            from found
+            where return_id = $1 and state = 'requested'
+            returning found.order_id, found.amount_minor
+         ), summed as (
+            update customer_order set refunded_minor = refunded_minor + marked.amount_minor
+            from marked
+            where customer_order.order_id = marked.order_id
+         )
+         select amount_minor from found"#,
+        id.as_uuid(),
+    )
+    .fetch_optional(conn)
+    .await
+}

@@ -1,0 +1,131 @@
+//! What the tests share: a world of in-memory callees, the sagas over it, and a fresh database.
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+pub mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ids::{CartId, CustomerId, OrderId, Region};
+use order::domain::{CardToken, CutLine, DeliveryAddress, Order, PlaceRequest};
+use order::sagas::place_order::{PlaceError, Settings};
+use order::sagas::{Callees, Sagas};
+use order::store::Store;
+use order::workers::Queue;
+use order::workers::recovery::Recovery;
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+pub use world::{Fault, Method, World};
+
+/// The service without its edge.
+#[derive(Clone)]
+pub struct App {
+    pub pool: PgPool,
+    pub world: Arc<World>,
+    pub sagas: Sagas,
+    pub recovery: Recovery,
+}
+
+impl App {
+    /// Over a fresh world and a migrated database.
+    pub fn new(pool: &PgPool) -> Self {
+        Self::with_limit(pool, Arc::new(World::default()), Settings::default().placement_limit)
+    }
+
+    /// Over a world that is there already.
+    pub fn with_limit(pool: &PgPool, world: Arc<World>, placement_limit: Duration) -> Self {
+        let store = Store::new(pool.clone(), Region::East);
+        let callees = Callees { cart: world.clone(), inventory: world.clone(), payment: world.clone() };
+        let settings = Settings { placement_limit, ..Settings::default() };
+        let sagas = Sagas::new(store, callees, settings);
+        let recovery = Recovery::new(sagas.clone());
+        Self { pool: pool.clone(), world, sagas, recovery }
+    }
+
+    pub async fn place(&self, request: &PlaceRequest) -> Result<Order, PlaceError> {
+        self.sagas.place.place(request, soon()).await
+    }
+
+    /// What a restarted process does: waits for the leases of the dead to lapse, and drives on until the queue is empty.
+    pub async fn recover(&self) {
+        for _ in 0..20 {
+            self.let_leases_lapse().await;
+            let tasks = self.recovery.claim(10).await.unwrap();
+            if tasks.is_empty() {
+                return;
+            }
+            for task in tasks {
+                self.recovery.turn(task).await;
+            }
+        }
+        panic!("recovery does not come to an end");
+    }
+
+    pub async fn let_leases_lapse(&self) {
+        sqlx::query(
+            "update customer_order set drive_after = now() - interval '1 second' where drive_after is not null",
+        )
+        .execute(&self.pool)
+        .await
+        .unwrap();
+    }
+
+    /// Takes a placed order past its shipping, and its capture.
+    pub async fn ship(&self, id: OrderId) {
+        sqlx::query("update customer_order set ship_at = now() where order_id = $1")
+            .bind(id.as_uuid())
+            .execute(&self.pool)
+            .await
+            .unwrap();
+        assert_eq!(self.sagas.store.ship_due(100).await.unwrap(), 1);
+        self.world.capture(id);
+    }
+
+    pub async fn outbox(&self, id: OrderId) -> Vec<String> {
+        sqlx::query_scalar("select type from outbox where aggregateid = $1 order by position")
+            .bind(id.to_string())
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+}
+
+/// Applies the migrations as `order migrate` does.
+pub async fn migrate(pool: &PgPool) {
+    chassis::migrate::run(pool, &[&outbox::MIGRATIONS, &order::MIGRATIONS]).await.unwrap();
+}
+
+/// A deadline that leaves room for two tries.
+pub fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(1_500)
+}
+
+/// A request of a new customer for a new cart.
+pub fn request() -> PlaceRequest {
+    PlaceRequest {
+        customer: CustomerId::generate(),
+        idempotency_key: "key-1".parse().unwrap(),
+        cart: CartId::generate(),
+        cart_version: "v1".to_owned(),
+        card_token: CardToken::new("tok_visa".to_owned()),
+        delivery: DeliveryAddress {
+            recipient: "Ada".to_owned(),
+            street: "St James's Square 12".to_owned(),
+            city: "London".to_owned(),
+            postal_code: "SW1Y".to_owned(),
+            country: "United Kingdom".to_owned(),
+        },
+    }
+}
+
+pub fn cut_line(offer: &str, seller: &str, price_minor: i64, currency: &str, quantity: i64) -> CutLine {
+    CutLine {
+        offer: offer.parse().unwrap(),
+        seller: seller.parse().unwrap(),
+        title: offer.to_owned(),
+        unit_price: money::Money::new(price_minor, currency.parse().unwrap()),
+        quantity,
+    }
+}
