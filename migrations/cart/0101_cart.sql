@@ -20,7 +20,9 @@ create table cart (
 );
 
 create table cart_line (
-    cart_id uuid not null references cart,
+    -- No foreign keys here and below: every statement that inserts takes its cart_id from the cart it has just locked, carts are never
+    -- deleted, and the checks would double the queries of each add.
+    cart_id uuid not null,
     offer_id text not null,
     -- The line's entries. Never empty: an emptied line is deleted.
     line bytea not null,
@@ -30,7 +32,7 @@ create table cart_line (
 -- Every change of a cart: what was asked, what was answered, and the delta. It answers repeated requests, and it is the log from which the
 -- deltas are shipped to the other region.
 create table cart_operation (
-    cart_id uuid not null references cart,
+    cart_id uuid not null,
     -- 'client:<idempotency key>', 'checkout:<idempotency key>' or 'ordered:<order id>'.
     operation_key text not null,
     -- SHA-256 of the request: the same key with another request is refused. Empty where no client asked.
@@ -49,7 +51,7 @@ create table cart_operation (
 -- Checkouts and their cuts. While undecided, the cut hides its lines; ordered, it has been joined; abandoned, it is dropped.
 create table cart_checkout (
     order_id uuid primary key,
-    cart_id uuid not null references cart,
+    cart_id uuid not null,
     cut bytea not null,
     state text not null default 'undecided',
     begun_at timestamptz not null default now(),

@@ -124,8 +124,10 @@ impl Lane {
             }
             match pace.after_round(found, Instant::now()) {
                 Next::Again => {}
+                // Nobody notifies of the peer's table but the local lane, in this process: there is nothing to announce.
+                Next::Announce if self.table == Table::OutboxPeer => {}
                 Next::Announce => {
-                    within(store::announce_awake(&mut conn, self.table, AWAKE)).await?;
+                    within(store::announce_awake(&mut conn, AWAKE)).await?;
                     pace.announced(Instant::now());
                 }
                 Next::Wait(interval) => tokio::select! {
@@ -145,6 +147,9 @@ impl Lane {
         publisher: &Publisher,
         token: &CancellationToken,
     ) -> Result<usize, LaneError> {
+        if !within(store::has_rows(conn, self.table)).await? {
+            return Ok(0);
+        }
         let mut tx = within(conn.begin()).await?;
         let rows = within(store::take(&mut tx, self.table)).await?;
         if rows.is_empty() {

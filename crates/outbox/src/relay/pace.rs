@@ -20,8 +20,8 @@ const BUSY_GAP: Duration = Duration::from_millis(20);
 pub(super) const AWAKE: Duration = Duration::from_millis(500);
 /// Polling goes on for this long after it: many times the length of a usual transaction.
 const GRACE: Duration = Duration::from_millis(100);
-/// Between looks while awake. Half of it is the delay that it adds.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Between looks while awake. Half of it is the delay that it adds; each look is a round trip.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a sleeping lane looks without being woken. A net under the notifications, not the way events usually
 /// travel.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);

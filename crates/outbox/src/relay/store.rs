@@ -54,6 +54,16 @@ pub(super) async fn try_lock(conn: &mut PgConnection, table: Table) -> Result<bo
     sqlx::query_scalar!(r#"select pg_try_advisory_lock($1, $2) as "locked!""#, LOCK_CLASS, lane).fetch_one(conn).await
 }
 
+/// Whether there is anything to take: one cheap look, since most looks find nothing.
+pub(super) async fn has_rows(conn: &mut PgConnection, table: Table) -> Result<bool, sqlx::Error> {
+    match table {
+        Table::Outbox => sqlx::query_scalar!(r#"select exists (select from outbox) as "found!""#).fetch_one(conn).await,
+        Table::OutboxPeer => {
+            sqlx::query_scalar!(r#"select exists (select from outbox_peer) as "found!""#).fetch_one(conn).await
+        }
+    }
+}
+
 /// The oldest rows, in order, locked until the transaction ends; empty when all is published.
 ///
 /// `skip locked`: only an active relay locks these rows, so normally it skips none. It is there for a session that
@@ -108,21 +118,14 @@ pub(super) async fn take(conn: &mut PgConnection, table: Table) -> Result<Vec<Ou
     }
 }
 
-/// Says that the lane will look by itself for `duration` from now on, so that appends need not notify it. Only appends
-/// notify: for the peer's table there is nothing to say.
-pub(super) async fn announce_awake(
-    conn: &mut PgConnection,
-    table: Table,
-    duration: Duration,
-) -> Result<(), sqlx::Error> {
-    if table == Table::Outbox {
-        sqlx::query!(
-            "update outbox_relay set awake_until = clock_timestamp() + make_interval(secs => $1)",
-            duration.as_secs_f64(),
-        )
-        .execute(conn)
-        .await?;
-    }
+/// Says that the local lane will look by itself for `duration` from now on, so that appends need not notify it.
+pub(super) async fn announce_awake(conn: &mut PgConnection, duration: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update outbox_relay set awake_until = clock_timestamp() + make_interval(secs => $1)",
+        duration.as_secs_f64(),
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -64,8 +64,10 @@ impl CartGrpc {
     async fn edit<R: Message + Default>(&self, request: EditRequest, reply: fn(Reply) -> R) -> Result<R, Status> {
         let operation_key = format!("client:{}", request.key);
         let request_digest = request.digest();
+        // One connection for both statements: the pool checks a connection at each return, which costs a round trip.
+        let mut connection = self.connection().await?;
         for _ in 0..error::RACES_MAX {
-            let loaded = store::load_line(&self.pool, request.cart_id, &request.item, &operation_key).await?;
+            let loaded = store::load_line(&mut *connection, request.cart_id, &request.item, &operation_key).await?;
             let loaded = loaded.filter(|loaded| loaded.owner_id == request.owner_id);
             let loaded = loaded.ok_or_else(|| error::cart_not_found(request.cart_id))?;
             if let Some(stored) = &loaded.stored {
@@ -79,8 +81,9 @@ impl CartGrpc {
             let reply = reply(Reply::of(&request.item, &edited));
             let stored = Stored { request_digest: request_digest.clone(), outcome: reply.encode_to_vec() };
             let (cart_id, revision, item) = (request.cart_id, loaded.revision, &request.item);
+            let connection = &mut *connection;
             let written =
-                store::commit_edit(&self.pool, cart_id, revision, item, &edited, &operation_key, &stored).await?;
+                store::commit_edit(connection, cart_id, revision, item, &edited, &operation_key, &stored).await?;
             if written == Write::Done {
                 return Ok(reply);
             }

@@ -11,7 +11,8 @@ use contracts::cart::v1::cart_service_server::CartService;
 use contracts::cart::v1::*;
 use crdt::ReplicaId;
 use ids::Region;
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
 use tonic::{Request, Response, Status};
 
 use crate::catalog::Catalog;
@@ -28,6 +29,10 @@ impl CartGrpc {
     /// The service of `region`.
     pub fn new(pool: PgPool, catalog: Catalog, region: Region) -> Self {
         Self { pool, catalog, replica: ReplicaId(region.replica()) }
+    }
+
+    async fn connection(&self) -> Result<PoolConnection<Postgres>, Status> {
+        self.pool.acquire().await.map_err(|error| chassis::status::from_database(&error))
     }
 }
 
