@@ -1,0 +1,133 @@
+//! The service: one method per RPC, each checks its request and hands it on.
+
+use std::time::Duration;
+
+use chrono::{SecondsFormat, Utc};
+use contracts::inventory::v1 as wire;
+use contracts::inventory::v1::inventory_service_server::InventoryService;
+use ids::{OfferId, OrderId, Region, TransferId};
+use sqlx::PgPool;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::peer::Peer;
+use super::reserve::Reserving;
+use super::status;
+use crate::domain::{Event, LINES_MAX, Lines};
+use crate::store::{self, GrantOutcome, ReceiveOutcome, Reservation, StoreError};
+
+/// `inventory.v1` over this region's stock.
+#[derive(Debug, Clone)]
+pub struct InventoryGrpc<P> {
+    pool: PgPool,
+    region: Region,
+    reservation_ttl: Duration,
+    reserving: Reserving<P>,
+}
+
+impl<P: Peer + Clone> InventoryGrpc<P> {
+    /// `reservation_ttl`: how long units are held before the order's fate is asked for.
+    pub fn new(pool: PgPool, region: Region, reservation_ttl: Duration, peer: P) -> Self {
+        Self { reserving: Reserving::new(pool.clone(), peer), pool, region, reservation_ttl }
+    }
+}
+
+#[tonic::async_trait]
+impl<P: Peer + Clone> InventoryService for InventoryGrpc<P> {
+    async fn reserve(&self, request: Request<wire::ReserveRequest>) -> Result<Response<wire::ReserveResponse>, Status> {
+        let request = request.into_inner();
+        let order_id: OrderId = parse_id("order_id", &request.order_id)?;
+        let lines = parse_lines(&request.lines)?;
+        let digest = lines.digest("");
+        let expires_at = Utc::now() + self.reservation_ttl;
+        let wanted = Reservation { order_id, lines, digest, expires_at };
+        let expires_at = self.reserving.reserve(&wanted).await?;
+        let expires_at = expires_at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        Ok(Response::new(wire::ReserveResponse { expires_at }))
+    }
+
+    async fn release(&self, request: Request<wire::ReleaseRequest>) -> Result<Response<wire::ReleaseResponse>, Status> {
+        let order_id: OrderId = parse_id("order_id", &request.into_inner().order_id)?;
+        let mut transaction = self.pool.begin().await.map_err(StoreError::from)?;
+        store::apply(&mut transaction, Event::ReleaseRequested, order_id, Utc::now()).await??;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(Response::new(wire::ReleaseResponse {}))
+    }
+
+    async fn receive_stock(
+        &self,
+        request: Request<wire::ReceiveStockRequest>,
+    ) -> Result<Response<wire::ReceiveStockResponse>, Status> {
+        let request = request.into_inner();
+        let receipt_id = Uuid::try_parse(&request.receipt_id)
+            .map_err(|_| chassis::status::invalid_request(&[("receipt_id", "must be a UUID")]))?;
+        let lines = parse_lines(&request.lines)?;
+        match store::receive(&self.pool, receipt_id, &lines).await? {
+            ReceiveOutcome::Received => Ok(Response::new(wire::ReceiveStockResponse {})),
+            ReceiveOutcome::KeyReused => Err(status::key_reused("receipt_id")),
+            ReceiveOutcome::UnknownOffers(offers) => Err(status::unknown_offers(&offers)),
+        }
+    }
+
+    async fn batch_get_stock(
+        &self,
+        request: Request<wire::BatchGetStockRequest>,
+    ) -> Result<Response<wire::BatchGetStockResponse>, Status> {
+        let offer_ids = parse_offer_ids(&request.into_inner().offer_ids)?;
+        let levels = store::levels(&self.pool, &offer_ids).await?;
+        let levels = offer_ids.iter().zip(levels).map(|(offer_id, level)| wire::StockLevel {
+            offer_id: offer_id.to_string(),
+            available: level.available,
+            reserved: level.reserved,
+            sold: level.sold,
+        });
+        Ok(Response::new(wire::BatchGetStockResponse { levels: levels.collect() }))
+    }
+
+    async fn transfer_rights(
+        &self,
+        request: Request<wire::TransferRightsRequest>,
+    ) -> Result<Response<wire::TransferRightsResponse>, Status> {
+        let request = request.into_inner();
+        let transfer_id: TransferId = parse_id("transfer_id", &request.transfer_id)?;
+        let peer = self.region.peer();
+        if request.to_region != peer.name() {
+            // A region that hands rights to itself would lose them.
+            let description = format!("must be {peer}, the region that {} hands rights to", self.region);
+            return Err(chassis::status::invalid_request(&[("to_region", description)]));
+        }
+        let lines = parse_lines(&request.lines)?;
+        match store::grant(&self.pool, transfer_id, peer, &lines).await? {
+            GrantOutcome::KeyReused => Err(status::key_reused("transfer_id")),
+            GrantOutcome::Granted(granted) => {
+                let granted = granted.into_iter();
+                let granted =
+                    granted.map(|(offer_id, units)| wire::StockLine { offer_id: offer_id.to_string(), units });
+                Ok(Response::new(wire::TransferRightsResponse { granted: granted.collect() }))
+            }
+        }
+    }
+}
+
+fn parse_id<Id: std::str::FromStr<Err = ids::InvalidUuid>>(field: &str, text: &str) -> Result<Id, Status> {
+    text.parse().map_err(|error: ids::InvalidUuid| chassis::status::invalid_request(&[(field, error.to_string())]))
+}
+
+fn parse_lines(lines: &[wire::StockLine]) -> Result<Lines, Status> {
+    Lines::parse(lines.iter().map(|line| (line.offer_id.as_str(), line.units)))
+        .map_err(|mistakes| status::invalid_lines(&mistakes))
+}
+
+/// 1 to 1,500 offers; the same one twice is harmless in a read. Stops at the first mistake.
+fn parse_offer_ids(ids: &[String]) -> Result<Vec<OfferId>, Status> {
+    if !(1..=LINES_MAX).contains(&ids.len()) {
+        let description = format!("must have 1 to {LINES_MAX} entries, has {}", ids.len());
+        return Err(chassis::status::invalid_request(&[("offer_ids", description)]));
+    }
+    let parse = |(index, id): (usize, &String)| {
+        id.parse().map_err(|error: ids::InvalidName| {
+            chassis::status::invalid_request(&[(format!("offer_ids[{index}]"), error.to_string())])
+        })
+    };
+    ids.iter().enumerate().map(parse).collect()
+}

@@ -1,0 +1,121 @@
+//! One turn: asks or calls the provider about one claimed row, and says how it ended. Stores nothing.
+
+use std::time::Duration;
+
+use chassis::retry::Backoff;
+use chassis::trace_context::span_with_parent;
+use tracing::Instrument as _;
+
+use super::reading::read;
+use crate::domain::{Event, Step};
+use crate::psp::{CallError, Provider, Receipt};
+use crate::store::{ClaimedPayment, ClaimedRefund, Done, Work};
+
+/// The longest turn: a question and a call at the provider's 2 s each, and retries of calls that never left. Shorter than a
+/// lease (8 s), so that a claim does not run out under a turn.
+pub const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Waits after a turn without an outcome: soon at first, for most doubts end with the first question; at last every minute.
+const UNRESOLVED: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
+/// Two turns on one row are at least this far apart, whatever the jitter says.
+const UNRESOLVED_MIN: Duration = Duration::from_millis(50);
+/// After a refusal a person has to act; until then look now and then.
+const REFUSED: Duration = Duration::from_secs(60);
+
+/// Why a turn had no outcome, for a caller who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The last call never left; the provider is away.
+    NotReached,
+    /// Anything may have happened.
+    Unknown,
+}
+
+/// Takes a turn. Bounded by [`TURN_TIMEOUT`].
+pub async fn turn<P: Provider>(provider: &P, work: Work) -> (Done, Option<Doubt>) {
+    match work {
+        Work::Payment(claimed) => {
+            let span = span_with_parent("payment.turn", claimed.traceparent.as_deref());
+            match bounded(payment(provider, &claimed)).instrument(span.clone()).await {
+                Ok(event) => (Done::Payment { claimed, event }, None),
+                Err(error) => span.in_scope(|| unresolved(Work::Payment(claimed), &error)),
+            }
+        }
+        Work::Refund(claimed) => {
+            let span = span_with_parent("refund.turn", claimed.traceparent.as_deref());
+            match bounded(refund(provider, &claimed)).instrument(span.clone()).await {
+                Ok(receipt) => (Done::Refund { claimed, receipt: receipt.id }, None),
+                Err(error) => span.in_scope(|| unresolved(Work::Refund(claimed), &error)),
+            }
+        }
+    }
+}
+
+async fn bounded<T>(work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    let late = CallError::Unknown { detail: "the turn took too long".into() };
+    tokio::time::timeout(TURN_TIMEOUT, work).await.unwrap_or(Err(late))
+}
+
+async fn payment<P: Provider>(provider: &P, claimed: &ClaimedPayment) -> Result<Event, CallError> {
+    let order = claimed.order;
+    let Some(step) = claimed.state.step() else {
+        return Err(CallError::Refused { detail: format!("a payment {} needs no step", claimed.state.name()).into() });
+    };
+    if claimed.attempts > 1 {
+        let known = match &step {
+            Step::Authorise => provider.intent_of(order).await?,
+            Step::Capture(intent) | Step::Void(intent) => Some(provider.intent(intent).await?),
+        };
+        let event = known.map(|intent| read(&step, claimed.amount, &intent)).transpose()?.flatten();
+        if let Some(event) = event {
+            return Ok(event);
+        }
+        // Nothing yet. The earlier call may still be on its way: only the repeat under its key makes that final.
+    }
+    let called = match (&step, &claimed.card) {
+        (Step::Authorise, Some(card)) => provider.authorise(order, claimed.amount, card).await,
+        (Step::Authorise, None) => Err(CallError::Refused { detail: "the card token is gone".into() }),
+        (Step::Capture(intent), _) => provider.capture(order, intent).await,
+        (Step::Void(intent), _) => provider.void(order, intent).await,
+    };
+    match called {
+        Ok(intent) => read(&step, claimed.amount, &intent)?
+            .ok_or_else(|| CallError::Unknown { detail: "answered without having done it".into() }),
+        Err(CallError::Declined { code }) if step == Step::Authorise => Ok(Event::Declined { code }),
+        Err(error) => Err(error),
+    }
+}
+
+async fn refund<P: Provider>(provider: &P, claimed: &ClaimedRefund) -> Result<Receipt, CallError> {
+    let amount_minor = claimed.amount.minor_units();
+    let known = if claimed.attempts > 1 { provider.refund_of(claimed.refund).await? } else { None };
+    let receipt = match known {
+        Some(receipt) => receipt,
+        None => provider.refund(claimed.refund, &claimed.intent, amount_minor).await?,
+    };
+    if receipt.amount_minor == amount_minor {
+        Ok(receipt)
+    } else {
+        Err(CallError::Refused { detail: "the provider paid back another amount than ours".into() })
+    }
+}
+
+/// The work stays due; says so to those on call in the measure of how bad it is.
+fn unresolved(work: Work, error: &CallError) -> (Done, Option<Doubt>) {
+    let (order, attempts) = match &work {
+        Work::Payment(claimed) => (claimed.order, claimed.attempts),
+        Work::Refund(claimed) => (claimed.order, claimed.attempts),
+    };
+    let backoff = UNRESOLVED.delay_now(attempts).max(UNRESOLVED_MIN);
+    let (doubt, retry_after) = match error {
+        CallError::NotReached { .. } => (Doubt::NotReached, backoff),
+        CallError::Unknown { .. } => (Doubt::Unknown, backoff),
+        CallError::Refused { .. } | CallError::Declined { .. } => (Doubt::Unknown, REFUSED),
+    };
+    if retry_after == REFUSED {
+        tracing::error!(%order, attempts, %error, "the provider refuses; someone has to look");
+    } else {
+        tracing::warn!(%order, attempts, %error, "no outcome from the provider yet");
+    }
+    metrics::counter!("psp_turns_unresolved_total").increment(1);
+    (Done::Unresolved { work, retry_after }, Some(doubt))
+}

@@ -1,0 +1,126 @@
+//! Messages to domain values and back. All that is wrong with a request is told at once.
+
+use chassis::status::invalid_request;
+use contracts::money::v1::Money as MoneyMessage;
+use contracts::payment::v1::{
+    AuthoriseRequest, Payment as PaymentMessage, PaymentState, RefundRequest as RefundMessage,
+    RefundState as RefundStateMessage, SellerShare,
+};
+use ids::OrderId;
+use money::{Currency, Money};
+use tonic::Status;
+
+use crate::domain::{AMOUNT_MINOR_MAX, CardToken, InvalidShares, SHARES_MAX, Share, Shares, State, Terms};
+use crate::store::{Payment, RefundRequest, RefundState};
+
+/// What is wrong, by field.
+#[derive(Default)]
+struct Violations(Vec<(String, String)>);
+
+impl Violations {
+    /// Keeps the value, or notes why there is none.
+    fn check<T, E: std::fmt::Display>(&mut self, field: &str, value: Result<T, E>) -> Option<T> {
+        value.map_err(|error| self.0.push((field.to_owned(), error.to_string()))).ok()
+    }
+
+    fn status(&self) -> Status {
+        invalid_request(&self.0)
+    }
+}
+
+/// An order id that stands alone in its request.
+pub(super) fn order(text: &str) -> Result<OrderId, Status> {
+    text.parse().map_err(|error: ids::InvalidUuid| invalid_request(&[("order_id", error.to_string())]))
+}
+
+pub(super) fn authorise(request: AuthoriseRequest) -> Result<(OrderId, Terms), Status> {
+    let mut violations = Violations::default();
+    let order = violations.check("order_id", request.order_id.parse());
+    let amount = amount(&mut violations, request.amount);
+    let card = violations.check("card_token", CardToken::new(&request.card_token));
+    let shares = shares(&mut violations, request.shares);
+    let (Some(order), Some(amount), Some(card), Some(shares)) = (order, amount, card, shares) else {
+        return Err(violations.status());
+    };
+    match violations.check("shares", Terms::new(amount, card, shares)) {
+        Some(terms) => Ok((order, terms)),
+        None => Err(violations.status()),
+    }
+}
+
+pub(super) fn refund(request: RefundMessage) -> Result<RefundRequest, Status> {
+    let mut violations = Violations::default();
+    let refund = violations.check("refund_id", request.refund_id.parse());
+    let order = violations.check("order_id", request.order_id.parse());
+    let shares = shares(&mut violations, request.shares);
+    match (refund, order, shares) {
+        (Some(refund), Some(order), Some(shares)) => Ok(RefundRequest { refund, order, shares }),
+        _ => Err(violations.status()),
+    }
+}
+
+fn amount(violations: &mut Violations, amount: Option<MoneyMessage>) -> Option<Money> {
+    let amount = violations.check("amount", amount.ok_or("must be set"))?;
+    let currency = violations.check("amount.currency_code", amount.currency_code.parse::<Currency>());
+    let in_range = (1..=AMOUNT_MINOR_MAX).contains(&amount.minor_units);
+    let minor_units =
+        in_range.then_some(amount.minor_units).ok_or_else(|| format!("must be 1 to {AMOUNT_MINOR_MAX} minor units"));
+    let minor_units = violations.check("amount.minor_units", minor_units);
+    Some(Money::new(minor_units?, currency?))
+}
+
+fn shares(violations: &mut Violations, shares: Vec<SellerShare>) -> Option<Shares> {
+    // Before anything is built from them.
+    if shares.len() > SHARES_MAX {
+        let too_many = InvalidShares::TooMany { count: shares.len() };
+        return violations.check("shares", Err(too_many));
+    }
+    let mut parsed = Vec::with_capacity(shares.len());
+    for (index, share) in shares.into_iter().enumerate() {
+        let seller = violations.check(&format!("shares[{index}].seller_id"), share.seller_id.parse())?;
+        parsed.push(Share { seller, amount_minor: share.amount_minor });
+    }
+    let shares = Shares::new(parsed);
+    let field = match &shares {
+        Err(InvalidShares::AmountOutOfRange { index }) => format!("shares[{index}].amount_minor"),
+        Err(InvalidShares::SellerTwice { index, .. }) => format!("shares[{index}].seller_id"),
+        Err(InvalidShares::Empty | InvalidShares::TooMany { .. } | InvalidShares::TotalOutOfRange) | Ok(_) => {
+            "shares".to_owned()
+        }
+    };
+    violations.check(&field, shares)
+}
+
+pub(super) fn payment(payment: &Payment) -> PaymentMessage {
+    PaymentMessage {
+        order_id: payment.order.to_string(),
+        state: state(&payment.state).into(),
+        amount: payment.amount.map(|amount| MoneyMessage {
+            minor_units: amount.minor_units(),
+            currency_code: amount.currency().code().to_owned(),
+        }),
+        refunded_minor: payment.refunded_minor,
+    }
+}
+
+/// What others need to know: a step that is under way shows as what it still is.
+const fn state(state: &State) -> PaymentState {
+    match state {
+        State::Authorising | State::Abandoning | State::Voiding { .. } => PaymentState::InDoubt,
+        State::Authorised { .. } | State::Capturing { .. } => PaymentState::Authorised,
+        State::Declined { .. } => PaymentState::Declined,
+        State::Captured { .. } => PaymentState::Captured,
+        State::Voided => PaymentState::Voided,
+    }
+}
+
+pub(super) const fn refund_state(state: RefundState) -> RefundStateMessage {
+    match state {
+        RefundState::Pending => RefundStateMessage::Pending,
+        RefundState::Succeeded => RefundStateMessage::Succeeded,
+    }
+}
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

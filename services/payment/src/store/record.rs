@@ -1,0 +1,306 @@
+//! Recording what the provider said: state, ledger and event in one commit.
+
+use std::time::Duration;
+
+use chassis::trace_context::span_with_parent;
+use sqlx::{Connection as _, PgConnection};
+use tracing::Instrument as _;
+
+use super::claim::{ClaimedPayment, ClaimedRefund, Work};
+use super::ledger::Source;
+use super::payment::{Payment, PaymentRow};
+use super::{Store, StoreError, events, interval, ledger};
+use crate::domain::refund::RefundLine;
+use crate::domain::{Event, IntentId, Share, State, ledger as books};
+
+/// How a turn ended.
+#[derive(Clone, Debug)]
+pub enum Done {
+    /// The provider said what became of a payment's step.
+    Payment {
+        /// The payment.
+        claimed: ClaimedPayment,
+        /// What happened.
+        event: Event,
+    },
+    /// The provider paid a refund.
+    Refund {
+        /// The refund.
+        claimed: ClaimedRefund,
+        /// The provider's id of it.
+        receipt: Box<str>,
+    },
+    /// Nothing certain. The work stays due.
+    Unresolved {
+        /// The work.
+        work: Work,
+        /// When to try again.
+        retry_after: Duration,
+    },
+}
+
+/// What recording did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// The payment now stands there.
+    Payment(State),
+    /// The refund has succeeded.
+    Refunded,
+    /// The claim was given back.
+    Released,
+    /// The claim was no longer ours: somebody else has taken over, and finds out by asking. Nothing was stored.
+    ClaimLost,
+}
+
+impl Recorded {
+    /// Tells metrics and log, after the commit.
+    fn tell(&self, done: &Done) {
+        let (traceparent, order) = match done {
+            Done::Payment { claimed, .. } | Done::Unresolved { work: Work::Payment(claimed), .. } => {
+                (&claimed.traceparent, claimed.order)
+            }
+            Done::Refund { claimed, .. } | Done::Unresolved { work: Work::Refund(claimed), .. } => {
+                (&claimed.traceparent, claimed.order)
+            }
+        };
+        let _trace = span_with_parent("payment.recorded", traceparent.as_deref()).entered();
+        match self {
+            Self::Payment(state) => {
+                metrics::counter!("payments_total", "state" => state.name()).increment(1);
+                tracing::debug!(%order, state = state.name(), "payment moved on");
+            }
+            Self::Refunded => {
+                metrics::counter!("refunds_total", "state" => "succeeded").increment(1);
+                tracing::debug!(%order, "refund paid");
+            }
+            Self::Released => {}
+            Self::ClaimLost => tracing::info!(%order, "another driver has taken over; nothing stored"),
+        }
+    }
+}
+
+/// Looks at a payment that changed under our feet this often; only a void request can change it, and only once.
+const LOOKS_MAX: usize = 3;
+
+impl Store {
+    /// Records one turn: one commit.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the claim then runs out by itself and the work is found again.
+    pub async fn record(&self, done: &Done) -> Result<Recorded, StoreError> {
+        let mut conn = self.pool.acquire().await?;
+        let recorded = if Self::is_one_statement(done) {
+            self.record_in(&mut conn, done).await?
+        } else {
+            let mut tx = conn.begin().await?;
+            let recorded = self.record_in(&mut tx, done).await?;
+            tx.commit().await?;
+            recorded
+        };
+        recorded.tell(done);
+        Ok(recorded)
+    }
+
+    /// Records many turns in one commit, or, should one of them fail, each in its own, so that one bad row holds up nobody else.
+    /// Failures are logged: their claims run out and the work is found again.
+    pub async fn record_all(&self, all: &[Done]) {
+        if let [one] = all {
+            return self.record_or_log(one).await;
+        }
+        match self.record_together(all).await {
+            Ok(()) => {}
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, turns = all.len(), "recording one by one");
+                for done in all {
+                    self.record_or_log(done).await;
+                }
+            }
+        }
+    }
+
+    async fn record_together(&self, all: &[Done]) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let mut recorded = Vec::with_capacity(all.len());
+        for done in all {
+            recorded.push(self.record_in(&mut tx, done).await?);
+        }
+        tx.commit().await?;
+        for (recorded, done) in recorded.iter().zip(all) {
+            recorded.tell(done);
+        }
+        Ok(())
+    }
+
+    async fn record_or_log(&self, done: &Done) {
+        if let Err(error) = self.record(done).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the outcome of a turn was not recorded");
+        }
+    }
+
+    /// The authorisation's outcome is on the way of every order: it is worth sparing it `begin` and `commit`.
+    fn is_one_statement(done: &Done) -> bool {
+        match done {
+            Done::Payment { event, .. } => *event != Event::Captured,
+            Done::Refund { .. } => false,
+            Done::Unresolved { .. } => true,
+        }
+    }
+
+    async fn record_in(&self, conn: &mut PgConnection, done: &Done) -> Result<Recorded, StoreError> {
+        match done {
+            Done::Payment { claimed, event } => {
+                let span = span_with_parent("payment.record", claimed.traceparent.as_deref());
+                self.record_payment(conn, claimed, event).instrument(span).await
+            }
+            Done::Refund { claimed, receipt } => {
+                let span = span_with_parent("refund.record", claimed.traceparent.as_deref());
+                self.record_refund(conn, claimed, receipt).instrument(span).await
+            }
+            Done::Unresolved { work, retry_after } => release(conn, work, *retry_after).await,
+        }
+    }
+
+    async fn record_payment(
+        &self,
+        conn: &mut PgConnection,
+        claimed: &ClaimedPayment,
+        event: &Event,
+    ) -> Result<Recorded, StoreError> {
+        let mut state = claimed.state.clone();
+        for _ in 0..LOOKS_MAX {
+            let next = state.clone().after(event.clone())?;
+            if compare_and_set(conn, claimed, &state, &next).await? {
+                if *event == Event::Captured {
+                    self.post_capture(conn, claimed).await?;
+                }
+                return Ok(Recorded::Payment(next));
+            }
+            match still_claimed(conn, claimed).await? {
+                Some(now) => state = now,
+                None => break,
+            }
+        }
+        Ok(Recorded::ClaimLost)
+    }
+
+    async fn post_capture(&self, conn: &mut PgConnection, claimed: &ClaimedPayment) -> Result<(), StoreError> {
+        let rows = sqlx::query!(
+            "select seller_id, amount_minor from payment_share where order_id = $1 order by seller_id",
+            claimed.order.as_uuid(),
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        let share = |seller: &str, amount_minor| {
+            let seller = seller.parse().map_err(|_| StoreError::Corrupt { what: "seller" })?;
+            Ok(Share { seller, amount_minor })
+        };
+        let shares: Vec<_> =
+            rows.iter().map(|row| share(&row.seller_id, row.amount_minor)).collect::<Result<_, StoreError>>()?;
+        let entry = books::capture(claimed.amount, &shares, claimed.commission_basis_points)?;
+        ledger::insert(conn, Source::Capture(claimed.order), &entry).await?;
+        Ok(outbox::append(conn, self.region, &[events::captured(claimed)]).await?)
+    }
+
+    async fn record_refund(
+        &self,
+        conn: &mut PgConnection,
+        claimed: &ClaimedRefund,
+        receipt: &str,
+    ) -> Result<Recorded, StoreError> {
+        let ours = sqlx::query!(
+            "update refund set state = 'succeeded', provider_refund_id = $3, claim = null, due_at = null, updated_at = now()
+             where refund_id = $1 and claim = $2",
+            claimed.refund.as_uuid(),
+            claimed.claim.as_uuid(),
+            receipt,
+        )
+        .execute(&mut *conn)
+        .await?
+        .rows_affected()
+            > 0;
+        if !ours {
+            return Ok(Recorded::ClaimLost);
+        }
+        let rows = sqlx::query!(
+            "select seller_id, amount_minor, commission_minor from refund_share where refund_id = $1 order by seller_id",
+            claimed.refund.as_uuid(),
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        let mut lines = Vec::with_capacity(rows.len());
+        for row in rows {
+            let seller = row.seller_id.parse().map_err(|_| StoreError::Corrupt { what: "seller" })?;
+            lines.push(RefundLine { seller, amount_minor: row.amount_minor, commission_minor: row.commission_minor });
+        }
+        let entry = books::refund(claimed.amount.currency(), &lines)?;
+        ledger::insert(conn, Source::Refund(claimed.order, claimed.refund), &entry).await?;
+        outbox::append(conn, self.region, &[events::refunded(claimed)]).await?;
+        Ok(Recorded::Refunded)
+    }
+}
+
+/// Moves a payment from one state to the next if the claim is still ours and the state still that. The card token goes: no
+/// outcome of the provider leaves a payment in doubt.
+async fn compare_and_set(
+    conn: &mut PgConnection,
+    claimed: &ClaimedPayment,
+    from: &State,
+    to: &State,
+) -> Result<bool, sqlx::Error> {
+    let decline_code = if let State::Declined { code } = to { Some(&**code) } else { None };
+    let updated = sqlx::query!(
+        "update payment set state = $4, intent_id = coalesce($5, intent_id), decline_code = coalesce($6, decline_code),
+             card_token = null, claim = null, attempts = 0, due_at = case when $7 then now() end, updated_at = now()
+         where order_id = $1 and claim = $2 and state = $3",
+        claimed.order.as_uuid(),
+        claimed.claim.as_uuid(),
+        from.name(),
+        to.name(),
+        to.intent().map(IntentId::as_str),
+        decline_code,
+        to.step().is_some(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(updated.rows_affected() > 0)
+}
+
+async fn still_claimed(conn: &mut PgConnection, claimed: &ClaimedPayment) -> Result<Option<State>, StoreError> {
+    let row = sqlx::query_as!(
+        PaymentRow,
+        "select order_id, state, amount_minor, currency, terms_digest, intent_id, decline_code, refunded_minor
+         from payment where order_id = $1 and claim = $2",
+        claimed.order.as_uuid(),
+        claimed.claim.as_uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Payment::try_from).transpose()?.map(|payment| payment.state))
+}
+
+async fn release(conn: &mut PgConnection, work: &Work, retry_after: Duration) -> Result<Recorded, StoreError> {
+    let retry_after = interval(retry_after)?;
+    let released = match work {
+        Work::Payment(claimed) => {
+            sqlx::query!(
+                "update payment set claim = null, due_at = now() + $3 where order_id = $1 and claim = $2",
+                claimed.order.as_uuid(),
+                claimed.claim.as_uuid(),
+                retry_after,
+            )
+            .execute(conn)
+            .await?
+        }
+        Work::Refund(claimed) => {
+            sqlx::query!(
+                "update refund set claim = null, due_at = now() + $3 where refund_id = $1 and claim = $2",
+                claimed.refund.as_uuid(),
+                claimed.claim.as_uuid(),
+                retry_after,
+            )
+            .execute(conn)
+            .await?
+        }
+    };
+    Ok(if released.rows_affected() > 0 { Recorded::Released } else { Recorded::ClaimLost })
+}

@@ -1,0 +1,105 @@
+//! Capturing what shipped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ids::OrderId;
+use outbox::HandleError;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::provider::Fault;
+use super::world::{World, terms};
+use crate::workers::{drive_due, listen};
+
+const SHARES: &[(&str, i64)] = &[("acme", 1_005), ("globex", 200)];
+
+#[sqlx::test(migrations = false)]
+async fn a_capture_owes_each_seller_its_share_less_the_commission(pool: PgPool) {
+    let world = World::new(pool).await;
+    world.captured(SHARES).await;
+    // 10 % of 1,005 is 100.5: half a penny rounds up.
+    let expected =
+        ["commission_revenue=-121", "psp_receivable=1205", "seller_payable:acme=-904", "seller_payable:globex=-180"];
+    assert_eq!(world.balances().await, expected);
+    assert_eq!(world.events().await, ["payment.captured.v1"]);
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_order_that_ships_again_is_captured_once(pool: PgPool) {
+    let world = World::new(pool).await;
+    let order = world.captured(SHARES).await;
+    world.ship(order).await.unwrap();
+    world.work_until_idle().await;
+    let captures = world.provider.books().calls.iter().filter(|key| key.starts_with("capture:")).count();
+    assert_eq!(captures, 1);
+    assert_eq!(world.count("select count(*) from journal_entry").await, 1);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_capture_with_an_unknown_outcome_takes_the_money_once(pool: PgPool) {
+    let world = World::new(pool).await;
+    for fault in [Fault::SilentAfterWork, Fault::SilentBeforeWork, Fault::ErrorAfterWork, Fault::ErrorBeforeWork] {
+        let order = OrderId::generate();
+        world.driver.authorise(order, &terms("tok_visa", SHARES)).await.unwrap();
+        world.ship(order).await.unwrap();
+        world.provider.plan([fault]);
+        world.work_until_idle().await;
+        assert_eq!(world.state(order).await, "captured", "{fault:?}");
+    }
+    assert_eq!(world.provider.count("succeeded"), 4);
+    assert_eq!(world.count("select count(*) from journal_entry").await, 4);
+    assert_eq!(world.events().await.len(), 4);
+}
+
+#[sqlx::test(migrations = false)]
+async fn the_commit_of_a_shipped_order_wakes_the_worker(pool: PgPool) {
+    let world = World::new(pool).await;
+    let order = OrderId::generate();
+    world.driver.authorise(order, &terms("tok_visa", SHARES)).await.unwrap();
+    let (token, wake) = (CancellationToken::new(), Arc::new(Notify::new()));
+    let worker = tokio::spawn(drive_due(world.driver.clone(), Arc::clone(&wake), token.clone()));
+    let listener = tokio::spawn(listen(world.store().clone(), wake, token.clone()));
+    // Past the first sweep, so that what follows is not one.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.ship(order).await.unwrap();
+    let captured = async {
+        while world.state(order).await != "captured" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(700), captured).await.expect("sooner than the next sweep");
+    token.cancel();
+    worker.await.unwrap().unwrap();
+    listener.await.unwrap().unwrap();
+}
+
+/// Two workers, as two processes would be, and more captures than turns.
+#[sqlx::test(migrations = false)]
+async fn workers_side_by_side_capture_each_order_once(pool: PgPool) {
+    let world = World::new(pool).await;
+    for _ in 0..40 {
+        let order = OrderId::generate();
+        world.driver.authorise(order, &terms("tok_visa", SHARES)).await.unwrap();
+        world.ship(order).await.unwrap();
+    }
+    tokio::join!(world.work_until_idle(), world.work_until_idle());
+    assert_eq!(world.provider.count("succeeded"), 40);
+    let captures = world.provider.books().calls.iter().filter(|key| key.starts_with("capture:")).count();
+    assert_eq!(captures, 40, "no order was driven by both");
+    assert_eq!(world.count("select count(*) from journal_entry").await, 40);
+    assert_eq!(world.count("select coalesce(sum(amount_minor), 0)::bigint from posting").await, 0);
+}
+
+#[sqlx::test(migrations = false)]
+async fn goods_that_ship_without_money_are_poison(pool: PgPool) {
+    let world = World::new(pool).await;
+    assert!(matches!(world.ship(OrderId::generate()).await, Err(HandleError::Poison(_))));
+    let voided = OrderId::generate();
+    world.driver.void(voided).await.unwrap();
+    assert!(matches!(world.ship(voided).await, Err(HandleError::Poison(_))));
+    let declined = OrderId::generate();
+    world.driver.authorise(declined, &terms("tok_chargeDeclined", SHARES)).await.unwrap_err();
+    assert!(matches!(world.ship(declined).await, Err(HandleError::Poison(_))));
+}
