@@ -1,1 +1,13 @@
-//! Under construction.
+//! The command line: brings the system up and down, replays real orders through it, loads it, checks its books.
+//!
+//! Also a library, so that the whole-system tests drive the same platform that a user does.
+
+pub mod audit;
+pub mod cli;
+pub mod client;
+pub mod load;
+mod logs;
+pub mod platform;
+pub mod replay;
+mod test_env;
+mod tour;

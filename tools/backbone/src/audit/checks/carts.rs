@@ -1,0 +1,228 @@
+//! Carts: every stored value decodes and is in its one canonical form, the counts are right, and what was ordered has left the
+//! cart while nothing else has.
+
+use crdt::codec::{DecodeError, Reader, Wire, decode_context, decode_delta, decode_line};
+use crdt::codec::{encode_context, encode_delta, encode_line};
+use crdt::{Cart, Delta, Line};
+use ids::{OrderId, Region};
+
+use crate::audit::both::Both;
+use crate::audit::report::Examined;
+use crate::audit::sources::carts::{Carts, Checkout, CheckoutState, StoredCart};
+use crate::audit::sources::orders::{Order, OrderState, Orders};
+
+/// What a line keeps of its offer: the stored form alone, read without the service's own code.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Snapshot {
+    pub(super) price_minor: u64,
+    pub(super) currency: String,
+    pub(super) seller: String,
+    pub(super) title: String,
+}
+
+impl Wire for Snapshot {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.price_minor.write(out);
+        self.currency.write(out);
+        self.seller.write(out);
+        self.title.write(out);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            price_minor: u64::read(reader)?,
+            currency: String::read(reader)?,
+            seller: String::read(reader)?,
+            title: String::read(reader)?,
+        })
+    }
+}
+
+type State = Cart<String, Snapshot>;
+type Cut = Delta<String, Snapshot>;
+
+/// Checks every cart and checkout of both regions.
+pub fn check(orders: Both<&Orders>, carts: Both<&Carts>) -> Examined {
+    let mut examined = Examined::default();
+    for (region, carts) in carts.each() {
+        examined.count(carts.carts.len(), "carts");
+        for (id, cart) in &carts.carts {
+            let lines = cart.lines.len();
+            examined.count(lines, "lines");
+            examined.require(usize::try_from(cart.line_count) == Ok(lines), || {
+                format!("{region} cart {id} counts {} lines and has {lines}", cart.line_count)
+            });
+            if let Err(fault) = state(cart) {
+                examined.require(false, || format!("{region} cart {id}: {fault}"));
+            }
+        }
+        let orders = &orders.of(region).orders;
+        examined.count(carts.checkouts.len(), "checkouts");
+        for (id, checkout) in &carts.checkouts {
+            let order = orders.get(id);
+            let stored = carts.carts.get(&checkout.cart);
+            let fault = settled(order, checkout).and_then(|()| cut_fault(order, checkout, stored));
+            examined.require(fault.is_ok(), || of_checkout(region, *id, &fault.err().unwrap_or_default()));
+        }
+        for (id, order) in orders.iter().filter(|(id, _)| !carts.checkouts.contains_key(id)) {
+            examined
+                .require(false, || of_checkout(region, *id, &format!("there is none, its order is {:?}", order.state)));
+        }
+    }
+    examined
+}
+
+fn of_checkout(region: Region, order: OrderId, fault: &str) -> String {
+    format!("{region} checkout of order {order}: {fault}")
+}
+
+/// The cart's state, if it is what the codec writes: decoding what decodes must give the same bytes back, and every entry must have
+/// been seen.
+fn state(cart: &StoredCart) -> Result<State, String> {
+    let context = decode_context(&cart.context).map_err(|error| format!("its context does not decode: {error}"))?;
+    if encode_context(&context) != cart.context {
+        return Err("its context is not in canonical form".to_owned());
+    }
+    let mut lines = Vec::with_capacity(cart.lines.len());
+    for (offer, bytes) in &cart.lines {
+        let line: Line<Snapshot> =
+            decode_line(bytes).map_err(|error| format!("line {offer} does not decode: {error}"))?;
+        if encode_line(&line) != *bytes {
+            return Err(format!("line {offer} is not in canonical form"));
+        }
+        if line.is_empty() {
+            return Err(format!("line {offer} is kept and empty"));
+        }
+        if let Some((dot, _)) = line.entries().find(|(dot, _)| !context.contains(*dot)) {
+            return Err(format!("line {offer} has entry {dot:?}, which the cart has not seen"));
+        }
+        lines.push((offer.clone(), line));
+    }
+    Ok(Cart::from_parts(context, lines))
+}
+
+/// Whether the checkout stands as its order does.
+fn settled(order: Option<&Order>, checkout: &Checkout) -> Result<(), String> {
+    let state = order.map(|order| order.state);
+    let fits = match state {
+        // Undecided orders have undecided checkouts; while unwinding, the cut may be dropped already.
+        Some(OrderState::Pending) => checkout.state == CheckoutState::Undecided,
+        Some(OrderState::Compensating) => checkout.state != CheckoutState::Ordered,
+        Some(OrderState::Placed | OrderState::Shipped | OrderState::Cancelled) => {
+            checkout.state == CheckoutState::Ordered
+        }
+        Some(OrderState::Rejected) => checkout.state == CheckoutState::Abandoned,
+        // Refused before it became an order, or its process died.
+        None => checkout.state != CheckoutState::Ordered,
+    };
+    if !fits {
+        let order = state.map_or_else(|| "not there".to_owned(), |state| format!("{state:?}"));
+        return Err(format!("it is {:?}, its order is {order}", checkout.state));
+    }
+    match order {
+        Some(order) if order.cart != checkout.cart => {
+            Err(format!("it is of cart {}, its order of cart {}", checkout.cart, order.cart))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the cut names what was ordered, and, once ordered, is joined: joining it again must change nothing.
+fn cut_fault(order: Option<&Order>, checkout: &Checkout, stored: Option<&StoredCart>) -> Result<(), String> {
+    let cut: Cut = decode_delta(&checkout.cut).map_err(|error| format!("its cut does not decode: {error}"))?;
+    if encode_delta(&cut) != checkout.cut {
+        return Err("its cut is not in canonical form".to_owned());
+    }
+    let missing = order.into_iter().flat_map(|order| &order.lines).find(|line| !cut.lines.contains_key(&line.offer));
+    if let Some(line) = missing {
+        return Err(format!("its cut does not name {}, which was ordered", line.offer));
+    }
+    // A cart that does not decode was named already.
+    let Some(before) = stored.and_then(|cart| state(cart).ok()) else { return Ok(()) };
+    if checkout.state == CheckoutState::Ordered {
+        let mut after = before.clone();
+        after.join_delta(&cut);
+        if after != before {
+            return Err("what was ordered is still in the cart".to_owned());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::super::world::{World, assert_named, cart_before_checkout, sound};
+    use super::*;
+
+    fn fails(doctor: impl FnOnce(&mut World), named: &[&str]) {
+        let mut world = sound();
+        doctor(&mut world);
+        assert_named(&check(world.orders.as_ref(), world.carts.as_ref()), named);
+    }
+
+    fn cart_of(world: &mut World, order: OrderId) -> &mut StoredCart {
+        let cart = world.carts.east.checkouts[&order].cart;
+        world.carts.east.carts.get_mut(&cart).unwrap()
+    }
+
+    fn checkout(world: &mut World, order: OrderId) -> &mut Checkout {
+        world.carts.east.checkouts.get_mut(&order).unwrap()
+    }
+
+    #[test]
+    fn what_does_not_decode_or_is_not_canonical_is_named() {
+        let placed = sound().placed;
+        let name = sound().orders.east.orders[&placed].cart.to_string();
+        fails(|world| cart_of(world, placed).context.push(0), &["east cart", &name, "context does not decode"]);
+        let broken = |world: &mut World| cart_of(world, placed).lines.push(("vase".to_owned(), vec![1, 9]));
+        fails(broken, &[&name, "line vase does not decode"]);
+        // Format version 1, no entries: decodes, but an emptied line is deleted and not kept.
+        let empty = |world: &mut World| cart_of(world, placed).lines.push(("vase".to_owned(), vec![1, 0]));
+        fails(empty, &[&name, "line vase is kept and empty"]);
+        fails(|world| checkout(world, placed).cut.truncate(3), &[&placed.to_string(), "its cut does not decode"]);
+    }
+
+    #[test]
+    fn a_wrong_count_of_lines_is_named() {
+        let placed = sound().placed;
+        fails(|world| cart_of(world, placed).line_count += 1, &["counts 2 lines and has 1"]);
+    }
+
+    #[test]
+    fn an_entry_nobody_made_is_named() {
+        let placed = sound().placed;
+        let doctor = |world: &mut World| cart_of(world, placed).context = encode_context(&crdt::CausalContext::new());
+        fails(doctor, &["which the cart has not seen"]);
+    }
+
+    #[test]
+    fn a_cut_that_is_not_joined_is_named() {
+        let placed = sound().placed;
+        let doctor = |world: &mut World| *cart_of(world, placed) = cart_before_checkout();
+        fails(doctor, &[&placed.to_string(), "still in the cart"]);
+    }
+
+    #[test]
+    fn a_checkout_that_does_not_stand_as_its_order_is_named() {
+        let World { placed, rejected, .. } = sound();
+        let undecided = |world: &mut World| checkout(world, placed).state = CheckoutState::Undecided;
+        fails(undecided, &[&placed.to_string(), "it is Undecided, its order is Placed"]);
+        let ordered = |world: &mut World| {
+            world.carts.west.checkouts.get_mut(&rejected).unwrap().state = CheckoutState::Ordered;
+        };
+        fails(ordered, &[&rejected.to_string(), "it is Ordered, its order is Rejected"]);
+        fails(|world| drop(world.orders.east.orders.remove(&placed)), &["it is Ordered, its order is not there"]);
+        fails(|world| drop(world.carts.east.checkouts.remove(&placed)), &[&placed.to_string(), "there is none"]);
+    }
+
+    #[test]
+    fn a_cut_of_something_else_is_named() {
+        let placed = sound().placed;
+        let doctor = |world: &mut World| {
+            let order = world.orders.east.orders.get_mut(&placed).unwrap();
+            "vase".clone_into(&mut order.lines[0].offer);
+        };
+        fails(doctor, &[&placed.to_string(), "does not name vase"]);
+    }
+}

@@ -1,0 +1,95 @@
+//! `backbone load checkout`: checkouts at a rate, in both regions, measured without coordinated omission.
+//!
+//! An open loop: orders arrive when they are due, not when the one before was answered, and latency counts from the moment an
+//! order was due. A slow answer then shows in the orders behind it, as it would for shoppers; a closed loop would hide it by
+//! asking less (Gil Tene, "How NOT to Measure Latency").
+//!
+//! [`search`] finds the highest rate that stays within the limit; [`open_loop`] runs one rate; [`carts`] fills carts beforehand,
+//! unmeasured; [`commits`] counts what an order costs the databases, and [`ceiling`] what they could do at best; [`verify`] holds
+//! every answer that a shopper got against what the system says afterwards.
+
+pub mod carts;
+pub mod ceiling;
+pub mod checkout;
+pub mod commits;
+pub mod latency;
+pub mod open_loop;
+pub mod report;
+pub mod search;
+pub mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::client::DeploymentArgs;
+
+/// Flags of `backbone load`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LoadArgs {
+    /// What to load.
+    #[command(subcommand)]
+    pub what: Load,
+}
+
+/// What can be loaded.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Load {
+    /// Checkouts of carts of three lines; finds the highest rate within the limit unless --rate is given.
+    Checkout(CheckoutArgs),
+}
+
+/// Flags of `backbone load checkout`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckoutArgs {
+    /// Orders a second over both regions; without it the highest good rate is searched.
+    #[arg(long)]
+    pub rate: Option<u32>,
+    /// Seconds of the run at the rate given or found.
+    #[arg(long, default_value = "30", value_parser = seconds)]
+    pub duration: Duration,
+    /// Seconds of each step of the search.
+    #[arg(long, default_value = "6", value_parser = seconds)]
+    pub step_duration: Duration,
+    /// A rate is good while 99 of 100 orders are placed within this many milliseconds, and none fails.
+    #[arg(long, default_value_t = 100)]
+    pub p99_limit_ms: u32,
+    /// Database clients per region that the ceiling is measured with.
+    #[arg(long, default_value_t = 16)]
+    pub clients: u16,
+    /// Neither count commits nor measure the ceiling; needs no database password.
+    #[arg(long)]
+    pub no_ceiling: bool,
+    /// Ask for every order afterwards and compare it with the answer its shopper got.
+    #[arg(long)]
+    pub verify: bool,
+    /// Where to write the report.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Where the system is.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=3_600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("expected 1 to 3600 seconds".to_owned()),
+    }
+}
+
+/// Loads the running system and reports. Exit status 0 only when the run at the rate had no error, stayed within the limit, and
+/// (with `--verify`) every answer was true.
+///
+/// # Errors
+/// The system or its databases cannot be used at all.
+pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
+    let Load::Checkout(args) = args.what;
+    let deployment = args.deployment.find()?;
+    let report = checkout::measure(&deployment, &args).await?;
+    report::print(&report)?;
+    if let Some(file) = &args.json {
+        crate::replay::report::write_json(file, &report)?;
+    }
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

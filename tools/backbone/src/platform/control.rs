@@ -1,0 +1,43 @@
+//! One part at a time: what a user does to see what happens, and what the whole-system tests do.
+
+use super::Progress;
+use super::error::PlatformError;
+use super::layout::Layout;
+use super::part::PartName;
+use super::plan::{self, Scope};
+use super::runner::Runner;
+
+/// Starts a part unless it runs, and waits until it is ready.
+///
+/// # Errors
+/// There is no such part, or it does not get ready.
+pub async fn start(layout: &Layout, part: &PartName, progress: Progress<'_>) -> Result<(), PlatformError> {
+    let runner = Runner::open(layout, progress).await?;
+    let part = plan::find(plan::parts(layout, Scope::System)?, part)?;
+    runner.start(&part).await
+}
+
+/// Asks a part to end, and kills it when it does not.
+///
+/// # Errors
+/// There is no such part, or it does not end.
+pub async fn stop(layout: &Layout, part: &PartName, progress: Progress<'_>) -> Result<(), PlatformError> {
+    end(layout, part, false, progress).await
+}
+
+/// Ends a part and all its processes at once, as a crash would (`kill -9`).
+///
+/// # Errors
+/// There is no such part, or it does not end.
+pub async fn kill(layout: &Layout, part: &PartName, progress: Progress<'_>) -> Result<(), PlatformError> {
+    end(layout, part, true, progress).await
+}
+
+async fn end(layout: &Layout, part: &PartName, at_once: bool, progress: Progress<'_>) -> Result<(), PlatformError> {
+    let runner = Runner::open(layout, progress).await?;
+    let part = plan::find(plan::parts(layout, Scope::System)?, part)?;
+    if !runner.end(&part.name, at_once).await? {
+        progress(&format!("  {} does not run", part.name));
+    }
+    Ok(())
+}

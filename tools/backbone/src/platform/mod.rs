@@ -1,0 +1,45 @@
+//! The local platform: both regions as plain processes on loopback addresses. Real PostgreSQL, Redis and Apache Kafka, no
+//! container engine, no root.
+//!
+//! A system is a list of [`part`]s (one process each), made from a [`Layout`] (folders and addresses) by [`plan`]. [`up`]
+//! starts them in waves and waits for each to say that it is ready; [`down`] stops them the other way round. What runs is
+//! recorded in the run directory, with enough about each process never to signal a stranger ([`process`]).
+//!
+//! Everything is under one run directory: `data/`, `conf/`, `secrets/`, `log/<zone>/<name>.log`, `state.json`. Two systems
+//! with different run directories and address prefixes stand side by side; the whole-system tests use that.
+
+pub mod account;
+pub mod control;
+mod down;
+mod error;
+mod kafka;
+mod layout;
+pub mod part;
+pub mod plan;
+mod postgres;
+pub mod process;
+mod procfs;
+mod ready;
+mod redis;
+mod runner;
+pub mod secrets;
+mod seed;
+pub mod services;
+mod state;
+mod status;
+mod template;
+mod tool;
+mod up;
+
+pub use control::{kill, start, stop};
+pub use down::down;
+pub use error::PlatformError;
+pub use kafka::TOPICS;
+pub use layout::{InvalidPrefix, Layout, Prefix, Settings};
+pub use part::{PartName, Zone};
+pub use plan::Scope;
+pub use status::{PartStatus, status, table};
+pub use up::{Options, up};
+
+/// Told of each step, a line at a time.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);

@@ -1,0 +1,18 @@
+//! The ceiling on a real Postgres: pgbench runs, its rate is read, and its database is gone afterwards.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
+
+use std::time::Duration;
+
+use backbone::load::{ceiling, commits};
+use sqlx::Executor;
+
+#[tokio::test]
+async fn the_ceiling_is_measured_and_leaves_nothing_behind() {
+    let url =
+        std::env::var("DATABASE_URL").expect("DATABASE_URL must name a Postgres superuser; `make test` starts one");
+    let rate = ceiling::measure_one(&url, 4, Duration::from_secs(1)).await.unwrap();
+    assert!(rate > 10.0, "{rate} commits/s");
+    let mut connection = commits::connect(&url).await.unwrap();
+    let left = connection.fetch_all("select 1 from pg_database where datname = 'backbone_ceiling'").await.unwrap();
+    assert!(left.is_empty());
+}
