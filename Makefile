@@ -45,6 +45,7 @@ test: build ## Run every test, on throw-away servers
 check: lint test ## What CI runs: every lint, then every test
 
 lint: ## Formatting, clippy and the contracts (also against the branch main)
+	@deploy/local/bootstrap --test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	deploy/local/check-contracts lint

@@ -81,18 +81,36 @@ fn cases(shopper: &Shopper, offer: &str, cart: &str, version: &str) -> Vec<Case>
     let invalid = "INVALID_REQUEST";
     vec![
         case("no session", unkeyed, 401, "SESSION_MISSING", ""),
-        case("forged session", shopper.bare_request(Method::GET, "/v1/orders").bearer_auth("v1.AAAA.AAAA"), 401, "SESSION_INVALID", ""),
+        case(
+            "forged session",
+            shopper.bare_request(Method::GET, "/v1/orders").bearer_auth("v1.AAAA.AAAA"),
+            401,
+            "SESSION_INVALID",
+            "",
+        ),
         case("unknown path", shopper.request(Method::GET, "/v1/nothing"), 404, "NO_SUCH_RESOURCE", ""),
         case("unknown cart", shopper.request(Method::GET, &format!("/v1/carts/{nobody}")), 404, "CART_NOT_FOUND", ""),
         case("malformed cart id", shopper.request(Method::GET, "/v1/carts/17"), 422, invalid, "cart_id"),
         case("unknown offer", post(&lines, json!({"offer_id": "no-such", "quantity": 1})), 404, "OFFER_NOT_FOUND", ""),
         case("unknown offer read", shopper.request(Method::GET, "/v1/offers/no-such"), 404, "OFFER_NOT_FOUND", ""),
         case("malformed offer id", post(&lines, json!({"offer_id": "a b", "quantity": 1})), 422, invalid, "offer_id"),
-        case("unknown order", shopper.request(Method::GET, &format!("/v1/orders/{nobody}")), 404, "ORDER_NOT_FOUND", ""),
+        case(
+            "unknown order",
+            shopper.request(Method::GET, &format!("/v1/orders/{nobody}")),
+            404,
+            "ORDER_NOT_FOUND",
+            "",
+        ),
         case("quantity 0", post(&lines, line(json!(0))), 422, invalid, "quantity"),
         case("negative quantity", post(&lines, line(json!(-1))), 422, invalid, "quantity"),
         case("quantity over 10,000", post(&lines, line(json!(10_001))), 422, invalid, "quantity"),
-        case("quantity 2^63", raw(&lines, &format!(r#"{{"offer_id":"{offer}","quantity":9223372036854775808}}"#)), 422, invalid, "quantity"),
+        case(
+            "quantity 2^63",
+            raw(&lines, &format!(r#"{{"offer_id":"{offer}","quantity":9223372036854775808}}"#)),
+            422,
+            invalid,
+            "quantity",
+        ),
         case("quantity as text", post(&lines, line(json!("one"))), 422, invalid, "quantity"),
         case("a field missing", post(&lines, json!({"offer_id": offer})), 422, invalid, "quantity"),
         case("malformed JSON", raw(&lines, r#"{"offer_id": "#), 400, "MALFORMED_JSON", ""),
@@ -103,8 +121,20 @@ fn cases(shopper: &Shopper, offer: &str, cart: &str, version: &str) -> Vec<Case>
         case("no country", order(&|body| body["delivery"]["country"] = json!("")), 422, invalid, "delivery.country"),
         case("no card", order(&|body| body["card_token"] = json!("")), 422, invalid, "card_token"),
         case("order of an unknown cart", order(&|body| body["cart_id"] = json!(nobody)), 404, "CART_NOT_FOUND", ""),
-        case("page size 0 and below", shopper.request(Method::GET, "/v1/orders?page_size=-1"), 422, invalid, "page_size"),
-        case("rubbish page token", shopper.request(Method::GET, "/v1/orders?page_token=xyz"), 422, invalid, "page_token"),
+        case(
+            "page size 0 and below",
+            shopper.request(Method::GET, "/v1/orders?page_size=-1"),
+            422,
+            invalid,
+            "page_size",
+        ),
+        case(
+            "rubbish page token",
+            shopper.request(Method::GET, "/v1/orders?page_token=xyz"),
+            422,
+            invalid,
+            "page_token",
+        ),
     ]
 }
 
@@ -136,7 +166,7 @@ async fn strangers(deployment: Arc<Deployment>) -> Result<()> {
 async fn page_tokens(deployment: Arc<Deployment>) -> Result<()> {
     let offer = deployment.offer(100, 5, 0).await?;
     let owner = deployment.shopper(Region::East).await?;
-    let mut placed = vec![owner.placed_order(&[(&offer, 1)]).await?, owner.placed_order(&[(&offer, 1)]).await?];
+    let mut placed = [owner.placed_order(&[(&offer, 1)]).await?, owner.placed_order(&[(&offer, 1)]).await?];
     placed.reverse();
     let first = owner.get("/v1/orders?page_size=1").await?.expect(200)?;
     let token = first["next_page_token"].as_str().context("no token")?.to_owned();

@@ -13,13 +13,14 @@ use contracts::money::v1::Money;
 use futures::StreamExt as _;
 use ids::Region;
 use libtest_mimic::Trial;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
@@ -48,19 +49,20 @@ async fn health_and_reflection(deployment: Arc<Deployment>) -> Result<()> {
         for (host, service) in SERVICES {
             let address = deployment.grpc(region, host);
             let check = HealthCheckRequest { service: service.to_owned() };
-            let health = HealthClient::connect(address.clone()).await?.check(check).await?.into_inner();
+            let channel = Endpoint::from_shared(address)?.connect().await?;
+            let health = HealthClient::new(channel.clone()).check(check).await?.into_inner();
             ensure!(health.status == 1, "{service} in {region} is not SERVING: {health:?}");
-            let listed = reflected(&address).await?;
+            let listed = reflected(channel).await?;
             ensure!(listed.iter().any(|name| name == service), "{service} in {region} is not among {listed:?}");
         }
     }
     Ok(())
 }
 
-async fn reflected(address: &str) -> Result<Vec<String>> {
+async fn reflected(channel: Channel) -> Result<Vec<String>> {
     let list = MessageRequest::ListServices(String::new());
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
-    let mut client = ServerReflectionClient::connect(address.to_owned()).await?;
+    let mut client = ServerReflectionClient::new(channel);
     let mut answers = client.server_reflection_info(futures::stream::iter([request])).await?.into_inner();
     let answer = answers.next().await.context("no answer")??.message_response;
     match answer {

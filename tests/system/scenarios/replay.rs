@@ -15,7 +15,10 @@ pub fn scenarios(scenarios: &Scenarios) -> Vec<Trial> {
     // The data set is not part of the repository. Where it is absent the scenario is listed as ignored, never as passed.
     let absent = backbone::replay::data::find(data_folder().as_deref(), MONTH).is_none();
     if absent {
-        report(&format!("NOT RUN: the replay of {MONTH}; its data is absent.\n{}", backbone::replay::data::WHERE_TO_GET_IT));
+        report(&format!(
+            "NOT RUN: the replay of {MONTH}; its data is absent.\n{}",
+            backbone::replay::data::WHERE_TO_GET_IT
+        ));
     }
     let replays = [
         scenarios.trial("a_replay_of_december_2010_reconciles_to_the_penny_and_the_unit", replayed),

@@ -19,7 +19,7 @@ impl CartGrpc {
         let cart_id: Option<CartId> = fields.parse("cart_id", &request.cart_id);
         let owner_id: Option<CustomerId> = fields.parse("owner_id", &request.owner_id);
         let key: Option<IdempotencyKey> = fields.parse("idempotency_key", &request.idempotency_key);
-        let version: Option<Version> = fields.parse("version", &request.version);
+        let version: Option<Version> = fields.parse("cart_version", &request.cart_version);
         let order_id: Option<OrderId> = fields.parse("order_id", &request.order_id);
         let (Some(cart_id), Some(owner_id), Some(key), Some(version), Some(order_id)) =
             (cart_id, owner_id, key, version, order_id)
@@ -28,7 +28,7 @@ impl CartGrpc {
         };
 
         let operation_key = format!("checkout:{key}");
-        let request_digest = digest(&["checkout", &request.version]);
+        let request_digest = digest(&["checkout", &request.cart_version]);
         for race in 0..error::RACES_MAX {
             let row = self.owned_cart(cart_id, owner_id).await?;
             let current = check_version(&version.0, row.state.context());

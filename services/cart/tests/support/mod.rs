@@ -127,7 +127,7 @@ impl Shopper {
             cart_id: self.cart_id.clone(),
             owner_id: self.owner_id.clone(),
             idempotency_key: key.to_owned(),
-            version: version.to_owned(),
+            cart_version: version.to_owned(),
             order_id: Uuid::now_v7().to_string(),
         }
     }

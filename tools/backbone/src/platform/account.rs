@@ -4,7 +4,7 @@
 //! owner of the run directory's data, which is `postgres`, the account that the Postgres package made, unless a user set the
 //! directory up first.
 //!
-//! A checkout below a folder that only root may enter, such as `/root`, could not be reached by that account. Only then the
+//! A checkout below a folder that only root may enter, such as its home, could not be reached by that account. Only then the
 //! processes are given one capability, `CAP_DAC_READ_SEARCH`: to pass through folders and to read, not to write. `setpriv`
 //! gives it, because doing so by hand would take unsafe code between fork and exec.
 

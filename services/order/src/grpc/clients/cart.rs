@@ -38,7 +38,7 @@ impl Cart for CartClient {
             cart_id: request.cart.to_string(),
             owner_id: request.customer.to_string(),
             idempotency_key: request.idempotency_key.to_string(),
-            version: request.cart_version.clone(),
+            cart_version: request.cart_version.clone(),
             order_id: new_order.to_string(),
         };
         let response = self
