@@ -6,6 +6,7 @@
 
 mod build;
 mod database;
+mod fields;
 mod read;
 pub mod reasons;
 
@@ -15,6 +16,7 @@ pub use build::{
     unavailable,
 };
 pub use database::from_database;
+pub use fields::Fields;
 pub use read::{FieldViolation, field_violations, metadata, reason, retry_delay, violations};
 
 /// `ErrorInfo.domain` of every error.

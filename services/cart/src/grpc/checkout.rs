@@ -1,5 +1,6 @@
 //! Beginning and abandoning checkouts.
 
+use chassis::status::Fields;
 use contracts::cart::v1::{
     AbandonCheckoutRequest, AbandonCheckoutResponse, BeginCheckoutRequest, BeginCheckoutResponse,
 };
@@ -8,7 +9,7 @@ use ids::{CartId, CustomerId, IdempotencyKey, OrderId};
 use prost::Message as _;
 use tonic::Status;
 
-use super::request::{Fields, digest};
+use super::digest::digest;
 use super::{CartGrpc, error, wire};
 use crate::domain::{CartState, Version, ViewLine, view};
 use crate::store::{self, Checkout, Stored, Write};

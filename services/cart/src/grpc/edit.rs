@@ -1,6 +1,7 @@
 //! Edits of a line: add, set quantity, remove. They differ in what they ask and answer; reading, deciding, storing, and answering
 //! a repeat with the stored reply is one path.
 
+use chassis::status::Fields;
 use contracts::cart::v1::{
     AddLineRequest, AddLineResponse, CartLine, RemoveLineRequest, RemoveLineResponse, SetLineQuantityRequest,
     SetLineQuantityResponse,
@@ -9,7 +10,7 @@ use ids::{CartId, CustomerId, IdempotencyKey};
 use prost::Message;
 use tonic::Status;
 
-use super::request::{Fields, digest};
+use super::digest::digest;
 use super::{CartGrpc, error, wire};
 use crate::domain::{Edit, EditedLine, Item, Quantity, Version, decide};
 use crate::store::{self, LoadedLine, Stored, Write};

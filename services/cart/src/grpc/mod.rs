@@ -1,10 +1,10 @@
 //! The edge: requests are checked, decided and stored; domain types become wire types.
 
 mod checkout;
+mod digest;
 mod edit;
 mod error;
 mod read;
-mod request;
 mod wire;
 
 use contracts::cart::v1::cart_service_server::CartService;

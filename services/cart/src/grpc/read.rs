@@ -1,10 +1,10 @@
 //! Creating and reading carts.
 
+use chassis::status::Fields;
 use contracts::cart::v1::{CreateCartRequest, CreateCartResponse, GetCartRequest, GetCartResponse};
 use ids::{CartId, CustomerId};
 use tonic::Status;
 
-use super::request::Fields;
 use super::{CartGrpc, error, wire};
 use crate::domain::{CartState, view};
 use crate::store::{self, CartRow};

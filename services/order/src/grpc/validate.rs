@@ -1,9 +1,8 @@
 //! Requests into domain types. What does not fit is named field by field, all of it at once.
 
 use std::collections::HashSet;
-use std::fmt::Display;
-use std::str::FromStr;
 
+use chassis::status::Fields;
 use contracts::order::v1 as wire;
 use ids::{CustomerId, OfferId, OrderId};
 use tonic::Status;
@@ -24,41 +23,6 @@ pub(super) struct PageRequest {
     pub customer: CustomerId,
     pub before: Option<OrderId>,
     pub size: usize,
-}
-
-/// Collects what is wrong with a request.
-#[derive(Default)]
-struct Fields {
-    violations: Vec<(String, String)>,
-}
-
-impl Fields {
-    fn refuse(&mut self, field: impl Into<String>, description: impl Display) {
-        self.violations.push((field.into(), description.to_string()));
-    }
-
-    fn parse<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
-        text.parse().map_err(|error: T::Err| self.refuse(field, error)).ok()
-    }
-
-    /// A text of a bounded number of characters. Control characters are refused: they belong in no name or token, and the
-    /// database cannot even store a NUL.
-    fn text(&mut self, field: &str, text: String, min: usize, max: usize) -> Option<String> {
-        let length = text.chars().count();
-        if (min..=max).contains(&length) && !text.chars().any(char::is_control) {
-            return Some(text);
-        }
-        self.refuse(field, format!("must be {min} to {max} characters, none of them a control character"));
-        None
-    }
-
-    /// The value, if nothing was wrong. `None` always has a violation beside it.
-    fn finish<T>(self, value: Option<T>) -> Result<T, Status> {
-        match value {
-            Some(value) if self.violations.is_empty() => Ok(value),
-            _ => Err(chassis::status::invalid_request(&self.violations)),
-        }
-    }
 }
 
 pub(super) fn place_order(request: wire::PlaceOrderRequest) -> Result<PlaceRequest, Status> {

@@ -1,6 +1,6 @@
 //! Messages to domain values and back. All that is wrong with a request is told at once.
 
-use chassis::status::invalid_request;
+use chassis::status::{Fields, invalid_request};
 use contracts::money::v1::Money as MoneyMessage;
 use contracts::payment::v1::{
     AuthoriseRequest, Payment as PaymentMessage, PaymentState, RefundRequest as RefundMessage,
@@ -13,71 +13,56 @@ use tonic::Status;
 use crate::domain::{AMOUNT_MINOR_MAX, CardToken, InvalidShares, SHARES_MAX, Share, Shares, State, Terms};
 use crate::store::{Payment, RefundRequest, RefundState};
 
-/// What is wrong, by field.
-#[derive(Default)]
-struct Violations(Vec<(String, String)>);
-
-impl Violations {
-    /// Keeps the value, or notes why there is none.
-    fn check<T, E: std::fmt::Display>(&mut self, field: &str, value: Result<T, E>) -> Option<T> {
-        value.map_err(|error| self.0.push((field.to_owned(), error.to_string()))).ok()
-    }
-
-    fn status(&self) -> Status {
-        invalid_request(&self.0)
-    }
-}
-
 /// An order id that stands alone in its request.
 pub(super) fn order(text: &str) -> Result<OrderId, Status> {
     text.parse().map_err(|error: ids::InvalidUuid| invalid_request(&[("order_id", error.to_string())]))
 }
 
 pub(super) fn authorise(request: AuthoriseRequest) -> Result<(OrderId, Terms), Status> {
-    let mut violations = Violations::default();
-    let order = violations.check("order_id", request.order_id.parse());
-    let amount = amount(&mut violations, request.amount);
-    let card = violations.check("card_token", CardToken::new(&request.card_token));
-    let shares = shares(&mut violations, request.shares);
+    let mut fields = Fields::default();
+    let order = fields.check("order_id", request.order_id.parse());
+    let amount = amount(&mut fields, request.amount);
+    let card = fields.check("card_token", CardToken::new(&request.card_token));
+    let shares = shares(&mut fields, request.shares);
     let (Some(order), Some(amount), Some(card), Some(shares)) = (order, amount, card, shares) else {
-        return Err(violations.status());
+        return Err(fields.refusal());
     };
-    match violations.check("shares", Terms::new(amount, card, shares)) {
+    match fields.check("shares", Terms::new(amount, card, shares)) {
         Some(terms) => Ok((order, terms)),
-        None => Err(violations.status()),
+        None => Err(fields.refusal()),
     }
 }
 
 pub(super) fn refund(request: RefundMessage) -> Result<RefundRequest, Status> {
-    let mut violations = Violations::default();
-    let refund = violations.check("refund_id", request.refund_id.parse());
-    let order = violations.check("order_id", request.order_id.parse());
-    let shares = shares(&mut violations, request.shares);
+    let mut fields = Fields::default();
+    let refund = fields.check("refund_id", request.refund_id.parse());
+    let order = fields.check("order_id", request.order_id.parse());
+    let shares = shares(&mut fields, request.shares);
     match (refund, order, shares) {
         (Some(refund), Some(order), Some(shares)) => Ok(RefundRequest { refund, order, shares }),
-        _ => Err(violations.status()),
+        _ => Err(fields.refusal()),
     }
 }
 
-fn amount(violations: &mut Violations, amount: Option<MoneyMessage>) -> Option<Money> {
-    let amount = violations.check("amount", amount.ok_or("must be set"))?;
-    let currency = violations.check("amount.currency_code", amount.currency_code.parse::<Currency>());
+fn amount(fields: &mut Fields, amount: Option<MoneyMessage>) -> Option<Money> {
+    let amount = fields.check("amount", amount.ok_or("must be set"))?;
+    let currency = fields.check("amount.currency_code", amount.currency_code.parse::<Currency>());
     let in_range = (1..=AMOUNT_MINOR_MAX).contains(&amount.minor_units);
     let minor_units =
         in_range.then_some(amount.minor_units).ok_or_else(|| format!("must be 1 to {AMOUNT_MINOR_MAX} minor units"));
-    let minor_units = violations.check("amount.minor_units", minor_units);
+    let minor_units = fields.check("amount.minor_units", minor_units);
     Some(Money::new(minor_units?, currency?))
 }
 
-fn shares(violations: &mut Violations, shares: Vec<SellerShare>) -> Option<Shares> {
+fn shares(fields: &mut Fields, shares: Vec<SellerShare>) -> Option<Shares> {
     // Before anything is built from them.
     if shares.len() > SHARES_MAX {
         let too_many = InvalidShares::TooMany { count: shares.len() };
-        return violations.check("shares", Err(too_many));
+        return fields.check("shares", Err(too_many));
     }
     let mut parsed = Vec::with_capacity(shares.len());
     for (index, share) in shares.into_iter().enumerate() {
-        let seller = violations.check(&format!("shares[{index}].seller_id"), share.seller_id.parse())?;
+        let seller = fields.check(&format!("shares[{index}].seller_id"), share.seller_id.parse())?;
         parsed.push(Share { seller, amount_minor: share.amount_minor });
     }
     let shares = Shares::new(parsed);
@@ -88,7 +73,7 @@ fn shares(violations: &mut Violations, shares: Vec<SellerShare>) -> Option<Share
             "shares".to_owned()
         }
     };
-    violations.check(&field, shares)
+    fields.check(&field, shares)
 }
 
 pub(super) fn payment(payment: &Payment) -> PaymentMessage {
