@@ -16,7 +16,7 @@ use crate::domain::Snapshot;
 /// How old a price may be when it is snapshotted. A shopper may get the price of ten seconds ago; the cart shows what it will
 /// charge, so nobody is charged a price they did not see.
 const FRESH_FOR: Duration = Duration::from_secs(10);
-/// Offers remembered: about 300 bytes each, so 3 MB.
+/// Offers remembered. By the limits on an offer's fields each is some 400 bytes at most, so 4 MB.
 const OFFERS_MAX: u64 = 10_000;
 /// Longest look-up. The catalogue is in the same region.
 const DEADLINE: Duration = Duration::from_secs(1);

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use anyhow::Context;
 
-/// Lines the ledger may hold unless told otherwise. Each costs about 300 bytes of memory (its offset, its idempotency key and
-/// a share of its intent), so the default tops out near 600 MB; an order makes two or three lines.
+/// Lines the ledger may hold unless told otherwise. Each keeps its offset, its idempotency key and a share of its intent in
+/// memory, which by their sizes is a few hundred bytes; an order makes two or three lines.
 pub const LEDGER_LINES_MAX: u64 = 2_000_000;
 
 /// What the provider needs to run.
@@ -63,7 +63,7 @@ pub struct Arguments {
     /// name,api-key-file,webhook-url,webhook-secret-file; give it once per account. An empty webhook-url means no webhooks.
     #[arg(long = "account", env = "ACCOUNTS", value_delimiter = ';', required = true)]
     accounts: Vec<AccountArgument>,
-    /// Ledger lines after which writes are refused; bounds memory at about 300 bytes a line.
+    /// Ledger lines after which writes are refused, which bounds memory.
     #[arg(long, env, default_value_t = LEDGER_LINES_MAX)]
     ledger_lines_max: u64,
     /// Seed of the fault panel's dice.

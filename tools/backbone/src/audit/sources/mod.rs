@@ -1,7 +1,7 @@
 //! What is read, and from where: every database and the Kafka of both regions, and the provider's own ledger.
 //!
 //! Each file holds the rows of one store as the checks see them, and beside them the statements that fetch them. A database is read
-//! in one snapshot. The memory it takes grows with the rows, some 2 KB for an order of 25 lines; of events only ids are kept.
+//! in one snapshot. The memory it takes grows with the rows; of events only ids are kept.
 
 pub mod carts;
 pub mod database;
