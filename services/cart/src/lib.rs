@@ -1,12 +1,13 @@
 //! Carts. Each is a delta OR-set ([`crdt`]), so that both regions may write it at all times.
 //!
-//! [`domain`] decides what an edit does, as pure functions of what was read; [`store`] reads and writes it with an optimistic lock, in
-//! two round trips and one commit; [`grpc`] is the edge; [`workers`] consume the cuts of placed orders and settle checkouts that
+//! [`domain`] decides what an edit does, as pure functions of what was read; [`store`] reads and writes it with an optimistic lock;
+//! [`recent`] remembers what it read last; [`grpc`] is the edge; [`workers`] consume the cuts of placed orders and settle checkouts that
 //! nobody came back for.
 
 pub mod catalog;
 pub mod domain;
 pub mod grpc;
+pub mod recent;
 pub mod store;
 pub mod workers;
 

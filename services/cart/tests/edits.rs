@@ -85,9 +85,31 @@ async fn an_edit_decided_on_an_old_revision_is_not_written(pool: PgPool) {
     let edit = Edit::Set(Quantity::try_from(9).unwrap());
     let edited = decide(&old.state, &item, &edit, crdt::ReplicaId(1)).unwrap().unwrap();
     let stored = Stored { request_digest: vec![1], outcome: vec![] };
-    let late = store::commit_edit(&shopper.pool, cart_id, old.revision, &item, &edited, "client:late", &stored).await;
+    let late = store::commit_edit(&shopper.pool, cart_id, &old, &item, &edited, "client:late", &stored).await;
     assert_eq!(late.unwrap(), Write::Raced);
     assert_eq!(units(&shopper.get().await), [("offer-1", 2)]);
+}
+
+/// The service remembers what it last saw of a cart. Whatever changed it since, the truth is what counts.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn an_edit_never_builds_on_a_memory_that_is_out_of_date(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let process = || Shopper { service: shopper.another_process(), ..shopper.clone() };
+    let (here, there) = (process(), process());
+    here.add("1", "offer-1", 1).await;
+    there.add("2", "offer-1", 1).await;
+    // Remembered here as 1; refused there as gone, allowed here as changed.
+    assert_eq!(here.add("3", "offer-1", 1).await.line.unwrap().quantity, 3);
+    there.remove("4", "offer-1").await.unwrap();
+    assert_eq!(reason(&here.set("5", "offer-1", 4).await.unwrap_err()), "LINE_NOT_FOUND");
+    assert_eq!(here.add("6", "offer-1", 5).await.line.unwrap().quantity, 5);
+
+    // A person with a SQL prompt, who knows nothing of revisions.
+    let line = "select line from cart_line where offer_id = 'offer-1'";
+    let five: Vec<u8> = sqlx::query_scalar(line).fetch_one(&shopper.pool).await.unwrap();
+    here.add("7", "offer-1", 2).await;
+    sqlx::query("update cart_line set line = $1").bind(five).execute(&shopper.pool).await.unwrap();
+    assert_eq!(here.add("8", "offer-1", 1).await.line.unwrap().quantity, 6);
 }
 
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
@@ -138,7 +160,7 @@ async fn line_1501_is_refused(pool: PgPool) {
     let shopper = Shopper::new(pool).await;
     shopper.add("1", "offer-1", 1).await;
     // As if 1,499 more had been added one by one.
-    sqlx::query("update cart set line_count = 1500").execute(&shopper.pool).await.unwrap();
+    sqlx::query("update cart set line_count = 1500, revision = revision + 1").execute(&shopper.pool).await.unwrap();
     let refused = shopper.try_add(shopper.add_request("2", "offer-2", 1)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "CART_FULL"));
     shopper.add("3", "offer-1", 1).await;

@@ -3,7 +3,8 @@
 //! A consumer takes what has already been fetched as one batch and applies it in one transaction, together with the
 //! inbox rows of its events: a commit per batch instead of one per event. When that fails, the batch is applied event
 //! by event, each in a transaction of its own, so that one bad event does not take its neighbours with it. Offsets are
-//! committed after the transaction; a crash between the two delivers the batch again, and its inbox rows say so.
+//! committed after the transaction, once a second; a crash before that delivers the batches again, and their inbox rows say
+//! so.
 //!
 //! Three kinds of failure (see [`HandleError`]): poison goes to the dead letters at once, a failed try is repeated a
 //! bounded number of times and then goes there too, and an outage is waited out. Waiting stops the partitions behind
@@ -26,7 +27,7 @@ use std::time::Duration;
 use chassis::retry::Backoff;
 use ids::Region;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -95,15 +96,14 @@ impl<H: Handler> Consumer<H> {
         );
         kafka.subscribe(self.handler.topics())?;
         let trimming = trim::run(&self.inbox, self.config.inbox_retention(), &token);
-        let ((), progress) = tokio::join!(trimming, self.consume(&kafka, &token));
-        leave(kafka, progress).await;
+        tokio::join!(trimming, self.consume(&kafka, &token));
+        leave(kafka).await;
         Ok(())
     }
 
-    /// Applies batch after batch. Returns the progress that the group may not know of yet.
-    async fn consume(&self, kafka: &StreamConsumer<SpineContext>, token: &CancellationToken) -> Progress {
+    /// Applies batch after batch.
+    async fn consume(&self, kafka: &StreamConsumer<SpineContext>, token: &CancellationToken) {
         let mut dead_letters = DeadLetters::new(&self.config.kafka_brokers, self.inbox.group);
-        let mut progress = Progress::default();
         while !token.is_cancelled() {
             let batch = match batch::next(kafka, token).await {
                 Ok(Some(batch)) => batch,
@@ -115,20 +115,19 @@ impl<H: Handler> Consumer<H> {
                     continue;
                 }
             };
-            progress = Progress::default();
+            let mut progress = Progress::default();
             let outcome = tokio::select! {
                 outcome = self.settle(&batch, &mut dead_letters, &mut progress, token) => outcome,
                 () = stopped_for(STOP_GRACE, token) => Err(Stopped),
             };
-            if let Err(error) = progress.commit(kafka, CommitMode::Async) {
-                tracing::warn!(consumer = self.inbox.group, %error, "offsets not committed");
+            if let Err(error) = progress.store(kafka) {
+                tracing::warn!(consumer = self.inbox.group, %error, "offsets not stored");
             }
             if outcome.is_err() {
                 break;
             }
         }
         dead_letters.close().await;
-        progress
     }
 
     /// Brings every event of the batch to its end: applied, recognised, skipped or dead-lettered.
@@ -209,12 +208,16 @@ impl<H: Handler> Consumer<H> {
 
 /// Commits the last offsets and leaves the group, so that its other members take over at once instead of waiting for
 /// the session to time out.
-async fn leave(kafka: Arc<StreamConsumer<SpineContext>>, progress: Progress) {
+async fn leave(kafka: Arc<StreamConsumer<SpineContext>>) {
     let left = tokio::task::spawn_blocking(move || -> Result<(), KafkaError> {
-        let committed = progress.commit(&kafka, CommitMode::Sync);
+        let committed = kafka.commit_consumer_state(CommitMode::Sync);
         // The last handle: closing the consumer leaves the group.
         drop(kafka);
-        committed
+        match committed {
+            // Nothing has been settled since the last commit.
+            Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
+            committed => committed,
+        }
     });
     match left.await {
         Ok(Ok(())) => {}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -26,9 +26,11 @@ impl Progress {
         }
     }
 
-    /// Tells the group. For a partition that has moved to another member this sets the group back, never forward past
-    /// what is settled: the new member goes on from where it is, and a later one gets a repeat.
-    pub(super) fn commit(&self, kafka: &StreamConsumer<SpineContext>, mode: CommitMode) -> KafkaResult<()> {
+    /// Notes it with the client, which tells the group once a second: a commit for each batch was the broker's largest work at
+    /// a few events a batch, and what a crash repeats the inbox skips.
+    ///
+    /// A partition that has moved to another member is left out by the client: the new member goes on from where it is.
+    pub(super) fn store(&self, kafka: &StreamConsumer<SpineContext>) -> KafkaResult<()> {
         if self.0.is_empty() {
             return Ok(());
         }
@@ -36,6 +38,6 @@ impl Progress {
         for ((topic, partition), offset) in &self.0 {
             offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
         }
-        kafka.commit(&offsets, mode)
+        kafka.store_offsets(&offsets)
     }
 }

@@ -58,13 +58,10 @@ pub(super) struct Lane {
 
 /// Options of a relay connection: the service's, but
 /// - commits need not wait for the disk: losing one to a crash publishes its rows again, which they must bear anyway;
-/// - a round's transaction is open while its batch is being published, and must not be cut before the publisher's
-///   deadline;
 /// - the server notices within half a minute that the relay's machine has vanished, and frees the lock.
 pub(super) fn connect_options(pool: &PgPool) -> PgConnectOptions {
     pool.connect_options().as_ref().clone().options([
         ("synchronous_commit", "off"),
-        ("idle_in_transaction_session_timeout", "30s"),
         ("tcp_keepalives_idle", "10"),
         ("tcp_keepalives_interval", "5"),
         ("tcp_keepalives_count", "3"),
@@ -147,13 +144,8 @@ impl Lane {
         publisher: &Publisher,
         token: &CancellationToken,
     ) -> Result<usize, LaneError> {
-        if !within(store::has_rows(conn, self.table)).await? {
-            return Ok(0);
-        }
-        let mut tx = within(conn.begin()).await?;
-        let rows = within(store::take(&mut tx, self.table)).await?;
+        let rows = within(store::oldest(conn, self.table)).await?;
         if rows.is_empty() {
-            within(tx.rollback()).await?;
             return Ok(0);
         }
         let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
@@ -164,8 +156,7 @@ impl Lane {
         };
         if !acknowledged.is_empty() {
             let done: Vec<_> = acknowledged.iter().map(|&place| ids[place]).collect();
-            within(store::remove(&mut tx, self.table, self.after, &done)).await?;
-            within(tx.commit()).await?;
+            within(store::remove(conn, self.table, self.after, &done)).await?;
             metrics::counter!(telemetry::PUBLISHED, "lane" => self.name()).increment(done.len() as u64);
             let now = Utc::now();
             for place in &acknowledged {

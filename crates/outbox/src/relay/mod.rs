@@ -25,7 +25,7 @@
 //! time-out.
 //!
 //! # Killed anywhere
-//! Before the commit of a round its rows are still in the table, and are published again under the same ids; consumers
+//! Until a round has removed its rows they are in the table, and are published again under the same ids; consumers
 //! skip the repeats. After it they are gone. A relay that lost its connection, and with it the lock, may have requests
 //! under way while its successor publishes the same rows: each of the two sends an aggregate's events in order and
 //! leaves none out, so the first appearances, which are what consumers act on, are in order too.

@@ -42,10 +42,6 @@ pub(super) enum After {
 }
 
 /// Takes the lane's lock for as long as the connection lives. False: another relay has it.
-///
-/// It must be the connection on which rows are taken: when it dies the server ends the transaction first, row locks
-/// included, and then the session with this lock. A successor thus never finds rows that its predecessor still holds
-/// locked, which it would skip, and publish later ones of the same aggregate before them.
 pub(super) async fn try_lock(conn: &mut PgConnection, table: Table) -> Result<bool, sqlx::Error> {
     let lane = match table {
         Table::Outbox => 1,
@@ -54,39 +50,25 @@ pub(super) async fn try_lock(conn: &mut PgConnection, table: Table) -> Result<bo
     sqlx::query_scalar!(r#"select pg_try_advisory_lock($1, $2) as "locked!""#, LOCK_CLASS, lane).fetch_one(conn).await
 }
 
-/// Whether there is anything to take: one cheap look, since most looks find nothing.
-pub(super) async fn has_rows(conn: &mut PgConnection, table: Table) -> Result<bool, sqlx::Error> {
-    match table {
-        Table::Outbox => sqlx::query_scalar!(r#"select exists (select from outbox) as "found!""#).fetch_one(conn).await,
-        Table::OutboxPeer => {
-            sqlx::query_scalar!(r#"select exists (select from outbox_peer) as "found!""#).fetch_one(conn).await
-        }
-    }
-}
-
-/// The oldest rows, in order, locked until the transaction ends; empty when all is published.
+/// The oldest rows, in order; empty when all is published.
 ///
-/// `skip locked`: only an active relay locks these rows, so normally it skips none. It is there for a session that
-/// somebody left hanging on a row by hand: that row waits and the rest is published.
-pub(super) async fn take(conn: &mut PgConnection, table: Table) -> Result<Vec<OutboxRow>, sqlx::Error> {
-    // The subqueries choose by count, then by bytes; row locks are not allowed beside a window function.
+/// No row is locked: the lane's lock already makes this relay the only one, so a round is two statements and no transaction of
+/// its own. Most looks find nothing, and then it is one.
+pub(super) async fn oldest(conn: &mut PgConnection, table: Table) -> Result<Vec<OutboxRow>, sqlx::Error> {
+    // Chosen by count, then by bytes.
     match table {
         Table::Outbox => {
             sqlx::query_as!(
                 OutboxRow,
-                r#"select id, aggregateid as aggregate_id, type as event_type, payload,
-                       home_region, traceparent, created_at
-                   from outbox
-                   where id in (
-                       select id from (
-                           select id,
-                               sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
-                           from (select id, position, payload from outbox order by position limit $1) as oldest
-                       ) as sized
-                       where bytes_before <= $2
-                   )
-                   order by position
-                   for update skip locked"#,
+                "select id, aggregateid as aggregate_id, type as event_type, payload,
+                     home_region, traceparent, created_at
+                 from (
+                     select *,
+                         sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
+                     from (select * from outbox order by position limit $1) as first
+                 ) as sized
+                 where bytes_before <= $2
+                 order by position",
                 BATCH_ROWS_MAX,
                 BATCH_BYTES_MAX,
             )
@@ -96,19 +78,15 @@ pub(super) async fn take(conn: &mut PgConnection, table: Table) -> Result<Vec<Ou
         Table::OutboxPeer => {
             sqlx::query_as!(
                 OutboxRow,
-                r#"select id, aggregateid as aggregate_id, type as event_type, payload,
-                       home_region, traceparent, created_at
-                   from outbox_peer
-                   where id in (
-                       select id from (
-                           select id,
-                               sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
-                           from (select id, position, payload from outbox_peer order by position limit $1) as oldest
-                       ) as sized
-                       where bytes_before <= $2
-                   )
-                   order by position
-                   for update skip locked"#,
+                "select id, aggregateid as aggregate_id, type as event_type, payload,
+                     home_region, traceparent, created_at
+                 from (
+                     select *,
+                         sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
+                     from (select * from outbox_peer order by position limit $1) as first
+                 ) as sized
+                 where bytes_before <= $2
+                 order by position",
                 BATCH_ROWS_MAX,
                 BATCH_BYTES_MAX,
             )

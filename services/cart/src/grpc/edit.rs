@@ -8,6 +8,7 @@ use contracts::cart::v1::{
 };
 use ids::{CartId, CustomerId, IdempotencyKey};
 use prost::Message;
+use sqlx::PgExecutor;
 use tonic::Status;
 
 use super::digest::digest;
@@ -30,6 +31,14 @@ struct EditRequest {
     key: IdempotencyKey,
     item: Item,
     ask: Ask,
+}
+
+/// An edit and everything that stays the same over its tries.
+struct Asked<R> {
+    request: EditRequest,
+    operation_key: String,
+    digest: Vec<u8>,
+    reply: fn(Reply) -> R,
 }
 
 /// What the shopper sees after an edit.
@@ -63,33 +72,70 @@ impl CartGrpc {
     }
 
     async fn edit<R: Message + Default>(&self, request: EditRequest, reply: fn(Reply) -> R) -> Result<R, Status> {
-        let operation_key = format!("client:{}", request.key);
-        let request_digest = request.digest();
+        let asked =
+            Asked { operation_key: format!("client:{}", request.key), digest: request.digest(), request, reply };
+        if let Some(reply) = self.edit_remembered(&asked).await? {
+            return Ok(reply);
+        }
         // One connection for both statements: the pool checks a connection at each return, which costs a round trip.
         let mut connection = self.connection().await?;
+        let request = &asked.request;
         for _ in 0..error::RACES_MAX {
-            let loaded = store::load_line(&mut *connection, request.cart_id, &request.item, &operation_key).await?;
+            let key = &asked.operation_key;
+            let loaded = store::load_line(&mut *connection, request.cart_id, &request.item, key).await?;
             let loaded = loaded.filter(|loaded| loaded.owner_id == request.owner_id);
             let loaded = loaded.ok_or_else(|| error::cart_not_found(request.cart_id))?;
             if let Some(stored) = &loaded.stored {
-                return repeated(stored, &request_digest);
+                return repeated(stored, &asked.digest);
             }
-            let edit = self.edit_of(&request, &loaded).await?;
+            let edit = self.edit_of(request, &loaded).await?;
             let Some(edited) = decide(&loaded.state, &request.item, &edit, self.replica)? else {
                 let version = Version(loaded.state.context).to_string();
                 return Ok(reply(Reply { line: None, version }));
             };
-            let reply = reply(Reply::of(&request.item, &edited));
-            let stored = Stored { request_digest: request_digest.clone(), outcome: reply.encode_to_vec() };
-            let (cart_id, revision, item) = (request.cart_id, loaded.revision, &request.item);
-            let connection = &mut *connection;
-            let written =
-                store::commit_edit(connection, cart_id, revision, item, &edited, &operation_key, &stored).await?;
-            if written == Write::Done {
+            if let Some(reply) = self.commit(&mut *connection, &asked, &loaded, &edited).await? {
                 return Ok(reply);
             }
         }
         Err(error::cart_contended())
+    }
+
+    /// Tries the edit on what this process remembers of the cart: one statement. `None` when it must be decided on a fresh read:
+    /// nothing is remembered, it is out of date, or it would refuse, which only the truth may do.
+    async fn edit_remembered<R: Message>(&self, asked: &Asked<R>) -> Result<Option<R>, Status> {
+        let request = &asked.request;
+        let Some(loaded) = self.recent.line(request.cart_id, &request.item).await else { return Ok(None) };
+        if loaded.owner_id != request.owner_id {
+            return Ok(None);
+        }
+        let Ok(edit) = self.edit_of(request, &loaded).await else { return Ok(None) };
+        let Ok(Some(edited)) = decide(&loaded.state, &request.item, &edit, self.replica) else { return Ok(None) };
+        self.commit(&self.pool, asked, &loaded, &edited).await
+    }
+
+    /// Writes a decided edit; `None` when the cart was no longer what it was decided on.
+    async fn commit<R: Message>(
+        &self,
+        database: impl PgExecutor<'_>,
+        asked: &Asked<R>,
+        loaded: &LoadedLine,
+        edited: &EditedLine,
+    ) -> Result<Option<R>, Status> {
+        let EditRequest { cart_id, item, .. } = &asked.request;
+        let reply = (asked.reply)(Reply::of(item, edited));
+        let stored = Stored { request_digest: asked.digest.clone(), outcome: reply.encode_to_vec() };
+        let written =
+            store::commit_edit(database, *cart_id, loaded, item, edited, &asked.operation_key, &stored).await?;
+        match written {
+            Write::Done => {
+                self.recent.edited(*cart_id, item, loaded, edited).await;
+                Ok(Some(reply))
+            }
+            Write::Raced => {
+                self.recent.forget(*cart_id).await;
+                Ok(None)
+            }
+        }
     }
 
     /// A live line keeps the snapshot its shopper sees, so the catalogue is asked only for a line that is new.

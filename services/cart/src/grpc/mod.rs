@@ -16,6 +16,7 @@ use sqlx::{PgPool, Postgres};
 use tonic::{Request, Response, Status};
 
 use crate::catalog::Catalog;
+use crate::recent::RecentCarts;
 
 /// `cart.v1.CartService`.
 #[derive(Clone)]
@@ -23,12 +24,13 @@ pub struct CartGrpc {
     pool: PgPool,
     catalog: Catalog,
     replica: ReplicaId,
+    recent: RecentCarts,
 }
 
 impl CartGrpc {
     /// The service of `region`.
     pub fn new(pool: PgPool, catalog: Catalog, region: Region) -> Self {
-        Self { pool, catalog, replica: ReplicaId(region.replica()) }
+        Self { pool, catalog, replica: ReplicaId(region.replica()), recent: RecentCarts::default() }
     }
 
     async fn connection(&self) -> Result<PoolConnection<Postgres>, Status> {

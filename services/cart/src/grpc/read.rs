@@ -16,7 +16,11 @@ impl CartGrpc {
         let owner_id = fields.parse("owner_id", &request.owner_id);
         let key = fields.parse("idempotency_key", &request.idempotency_key);
         let (Some(owner_id), Some(key)) = (owner_id, key) else { return Err(fields.refusal()) };
-        let cart_id = store::create(&self.pool, CartId::generate(), owner_id, &key).await?;
+        let fresh = CartId::generate();
+        let cart_id = store::create(&self.pool, fresh, owner_id, &key).await?;
+        if cart_id == fresh {
+            self.recent.created(cart_id, owner_id).await;
+        }
         Ok(CreateCartResponse { cart: Some(wire::cart(cart_id, &CartState::default())) })
     }
 

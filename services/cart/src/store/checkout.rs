@@ -5,6 +5,7 @@ use crdt::codec::{encode_context, encode_delta};
 use ids::{CartId, OrderId};
 use sqlx::PgExecutor;
 
+use super::edit::key_is_taken;
 use super::{CartRow, StoreError, Stored, Write};
 use crate::domain::CartDelta;
 
@@ -63,8 +64,4 @@ pub async fn begin(
         Err(error) if key_is_taken(&error) => Ok(Write::Raced),
         Err(error) => Err(error.into()),
     }
-}
-
-fn key_is_taken(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.constraint() == Some("cart_operation_pkey"))
 }

@@ -89,24 +89,27 @@ pub async fn stored(
     Ok(stored.fetch_optional(database).await?)
 }
 
-/// Writes an edit, its log entry and its reply, if the cart is still at `revision`. One statement, so one round trip and one commit.
+/// Writes an edit, its log entry and its reply, if cart and line are still what it was decided on and the key is new. One
+/// statement, so one round trip and one commit.
 ///
 /// # Errors
 /// [`StoreError::Database`].
 pub async fn commit_edit(
     database: impl PgExecutor<'_>,
     cart_id: CartId,
-    revision: i64,
+    decided_on: &LoadedLine,
     item: &Item,
     edited: &EditedLine,
     operation_key: &str,
     stored: &Stored,
 ) -> Result<Write, StoreError> {
-    let line = (!edited.line.is_empty()).then(|| encode_line(&edited.line));
+    let bytes_of = |line: &LineEntries| (!line.is_empty()).then(|| encode_line(line));
+    // Whoever writes a line moves the revision on, except a person with a SQL prompt: hence the look at the line's bytes too.
     let moved = sqlx::query_scalar!(
         r#"with moved as (
                update cart set context = $3, line_count = $4, revision = revision + 1
                where cart_id = $1 and revision = $2
+                   and (select line from cart_line where cart_id = $1 and offer_id = $5) is not distinct from $11
                returning cart_id
            ), written as (
                insert into cart_line (cart_id, offer_id, line)
@@ -121,17 +124,28 @@ pub async fn commit_edit(
            )
            select count(*) as "moved!" from moved"#,
         cart_id.as_uuid(),
-        revision,
+        decided_on.revision,
         encode_context(&edited.context),
         i32::try_from(edited.line_count).unwrap_or(i32::MAX),
         item.0.as_str(),
-        line,
+        bytes_of(&edited.line),
         operation_key,
         stored.request_digest,
         stored.outcome,
         encode_delta(&edited.delta),
+        bytes_of(&decided_on.state.line),
     )
     .fetch_one(database)
-    .await?;
-    Ok(if moved == 1 { Write::Done } else { Write::Raced })
+    .await;
+    match moved {
+        Ok(1) => Ok(Write::Done),
+        Ok(_) => Ok(Write::Raced),
+        Err(error) if key_is_taken(&error) => Ok(Write::Raced),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The statement lost a race against a request with the same key, or is a repeat.
+pub(super) fn key_is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.constraint() == Some("cart_operation_pkey"))
 }

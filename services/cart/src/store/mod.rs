@@ -1,5 +1,5 @@
-//! Carts in Postgres. An edit is two round trips and one commit: read the cart's context and the one line, decide, write both with an
-//! optimistic lock on the cart's revision.
+//! Carts in Postgres. An edit is one commit under an optimistic lock on the cart's revision: of what this process remembers of the cart
+//! (one round trip), or of the cart's context and the one line, read first (two).
 
 mod cart;
 mod checkout;

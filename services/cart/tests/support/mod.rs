@@ -59,11 +59,17 @@ impl CatalogService for FakeCatalog {
     }
 }
 
+fn service(pool: &PgPool, catalog_url: &str) -> CartGrpc {
+    let dependency = Dependency::new("catalog", catalog_url, DependencyConfig::default()).unwrap();
+    CartGrpc::new(pool.clone(), Catalog::new(dependency), Region::East)
+}
+
 /// A shopper with one cart.
 #[derive(Clone)]
 pub struct Shopper {
     pub service: CartGrpc,
     pub catalog: FakeCatalog,
+    pub catalog_url: String,
     pub pool: PgPool,
     pub owner_id: String,
     pub cart_id: String,
@@ -77,13 +83,17 @@ impl Shopper {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served = tonic::transport::Server::builder().add_service(CatalogServiceServer::new(catalog.clone()));
         tokio::spawn(served.serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener)));
-        let dependency = Dependency::new("catalog", &url, DependencyConfig::default()).unwrap();
-        let service = CartGrpc::new(pool.clone(), Catalog::new(dependency), Region::East);
+        let service = service(&pool, &url);
 
         let owner_id = Uuid::now_v7().to_string();
         let request = CreateCartRequest { owner_id: owner_id.clone(), idempotency_key: "cart".to_owned() };
         let cart = service.create_cart(Request::new(request)).await.unwrap().into_inner().cart.unwrap();
-        Self { service, catalog, pool, owner_id, cart_id: cart.cart_id }
+        Self { service, catalog, catalog_url: url, pool, owner_id, cart_id: cart.cart_id }
+    }
+
+    /// Another process of the service, on the same database.
+    pub fn another_process(&self) -> CartGrpc {
+        service(&self.pool, &self.catalog_url)
     }
 
     pub fn add_request(&self, key: &str, offer_id: &str, quantity: i64) -> AddLineRequest {
