@@ -12,6 +12,7 @@ BIN := $(CARGO_TARGET_DIR)/release
 export BACKBONE_RUN_DIR := $(if $(RUN_DIR),$(RUN_DIR),.run)
 
 MONTH ?= 2010-12
+D ?= partition
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,12 +35,13 @@ replay: ## Replay a month of real orders and reconcile it (MONTH=2010-12, DATA=<
 audit: ## Check the books of both regions and of the payment provider against each other
 	@"$(BIN)/backbone" audit
 
-bench: ## Measure the running system: a month's replay, then the highest rate of checkouts; docs/benchmarks.md has the last results
-	@"$(BIN)/backbone" replay --month $(MONTH) $(if $(DATA),--data "$(DATA)") --json "$(BACKBONE_RUN_DIR)/bench-replay.json"
-	@"$(BIN)/backbone" load checkout --json "$(BACKBONE_RUN_DIR)/bench-checkout.json"
-	@"$(BIN)/backbone" status
+drill: ## Break the running system on purpose and judge it (D=partition ARGS="--duration 1m" and other flags of `backbone drill partition`)
+	@"$(BIN)/backbone" drill $(D) $(ARGS)
 
-test: build ## Run every test, on throw-away servers
+bench: ## Measure a fresh running system and write docs/benchmarks.md (BENCH="--only checkout" and other flags of `backbone bench`)
+	@"$(BIN)/backbone" bench --month $(MONTH) $(if $(DATA),--data "$(DATA)") $(BENCH)
+
+test: build sabotaged-cart ## Run every test, on throw-away servers
 	@"$(BIN)/backbone" test-env -- cargo test --workspace --no-fail-fast
 
 check: lint test ## What CI runs: every lint, then every test
@@ -51,8 +53,22 @@ lint: ## Formatting, clippy and the contracts (also against the branch main)
 	deploy/local/check-contracts lint
 	deploy/local/check-contracts breaking
 
+sim: ## Simulate cart replication under faults (SEEDS=10000, FROM=0; SEED=… replays one)
+	@SEEDS="$(SEEDS)" FROM="$(FROM)" SEED="$(SEED)" cargo run --quiet -p replication --example sim
+
+fuzz: ## Feed damaged deltas to the cart's decoders and join (SECONDS=60)
+	FUZZ_SECONDS="$(or $(SECONDS),60)" cargo test -p crdt --test fuzz -- --nocapture
+
 sqlx: ## Refresh .sqlx, the answers that queries are checked against when no database is there
 	@cargo build --release -p backbone && "$(BIN)/backbone" test-env -- deploy/local/prepare-queries
+
+# A cart that is wrong on purpose, for drills that have to fail; the real one has no such code.
+sabotaged-cart:
+	@umask 022 && cargo build --release -p cart --features sabotage --bin cart-sabotaged
+
+ifneq ($(findstring last-writer-wins,$(ARGS)),)
+drill: sabotaged-cart
+endif
 
 # Another account may have to run what is built here as root, whatever root's umask is.
 build:
@@ -62,6 +78,6 @@ build:
 $(BIN)/backbone:
 	@$(MAKE) --no-print-directory build
 
-down status logs replay audit bench: | $(BIN)/backbone
+down status logs replay audit drill bench: | $(BIN)/backbone
 
-.PHONY: help up down status logs replay audit bench test check lint sqlx build
+.PHONY: help up down status logs replay audit drill bench test check lint sim fuzz sqlx build sabotaged-cart

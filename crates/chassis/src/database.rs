@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres, Transaction};
 
 /// How long a request waits for a free connection. Longer than a commit storm lasts, shorter than any caller's patience.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -62,6 +62,23 @@ impl DatabaseConfig {
             .test_before_acquire(false)
             .connect_lazy_with(options);
         Ok(pool)
+    }
+}
+
+/// Begins a transaction; use it in place of `pool.begin()`, wherever the caller can be dropped: at a deadline, when a client hangs up.
+///
+/// A `pool.begin()` that is dropped between sending BEGIN and reading its answer gives its connection back to the pool with the
+/// transaction open (sqlx 0.9: its guard rolls back only what has been counted as begun). The next statement on that connection
+/// is then written, answered, and never committed. So the connection is taken and begun in a task of its own, which nobody drops: if
+/// the caller has gone, the transaction it would have got is dropped whole, which does roll back.
+///
+/// # Errors
+/// Those of the pool and of the server.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    match tokio::spawn(async move { pool.begin().await }).await {
+        Ok(begun) => begun,
+        Err(ended) => Err(sqlx::Error::Io(std::io::Error::other(ended))),
     }
 }
 

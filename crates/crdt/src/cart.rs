@@ -1,58 +1,40 @@
-//! The whole cart: lines by item under one causal context; and deltas of it.
+//! The whole cart: lines by item and the delivery address under one causal context.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use crate::context::CausalContext;
+use crate::delta::Delta;
 use crate::dot::{CountersExhausted, Dot, ReplicaId};
 use crate::line::{Change, Line};
+use crate::register::{Assignment, MvRegister};
 
-/// A replica's state of a cart. Lines without entries are not kept, so equal states are equal values.
+/// A replica's state of a cart: items `K`, their snapshots `S`, and a delivery address `A`, by default of the type that has no
+/// values: a cart without address. Lines without entries are not kept, so equal states are equal values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cart<K, S> {
+pub struct Cart<K, S, A = Infallible> {
     context: CausalContext,
     lines: BTreeMap<K, Line<S>>,
+    address: MvRegister<A>,
 }
 
-/// What one or more operations did. Unlike a state, it may name a line without entries: that line was emptied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delta<K, S> {
-    /// The operations' dots, the dots of the entries carried, and the dots removed from the lines named.
-    pub context: CausalContext,
-    /// The lines touched, by item.
-    pub lines: BTreeMap<K, Line<S>>,
-}
-
-impl<K, S> Default for Cart<K, S> {
+impl<K, S, A> Default for Cart<K, S, A> {
     fn default() -> Self {
-        Self { context: CausalContext::new(), lines: BTreeMap::new() }
+        Self { context: CausalContext::new(), lines: BTreeMap::new(), address: MvRegister::default() }
     }
 }
 
-impl<K: Ord, S> Delta<K, S> {
-    /// The delta of one line's change.
-    pub fn of_line(item: K, change: Change<S>) -> Self {
-        Self { context: change.context, lines: BTreeMap::from([(item, change.line)]) }
-    }
-
-    /// Adds the change of another line to a delta.
-    ///
-    /// The lines must differ: two changes of one line join as lines do, with [`Line::join`].
-    pub fn push(&mut self, item: K, change: Change<S>) {
-        self.context.join(&change.context);
-        self.lines.insert(item, change.line);
-    }
-
-    /// The delta of an operation that so far touches nothing but the version: the beginning of a checkout, whose cut is joined
-    /// only when the order is placed.
-    pub fn tick(operation: Dot) -> Self {
-        Self { context: [operation].into_iter().collect(), lines: BTreeMap::new() }
-    }
-}
-
-impl<K: Ord + Clone, S: Ord + Clone> Cart<K, S> {
-    /// A state from its parts, such as the rows of a store.
+impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
+    /// A state from its parts, such as the rows of a store; its address is untouched.
     pub fn from_parts(context: CausalContext, lines: impl IntoIterator<Item = (K, Line<S>)>) -> Self {
-        Self { context, lines: lines.into_iter().filter(|(_, line)| !line.is_empty()).collect() }
+        let lines = lines.into_iter().filter(|(_, line)| !line.is_empty()).collect();
+        Self { context, lines, address: MvRegister::default() }
+    }
+
+    /// The state with this address, such as a store's column.
+    #[must_use]
+    pub fn with_address(self, address: MvRegister<A>) -> Self {
+        Self { address, ..self }
     }
 
     /// The dots seen; the cart's version.
@@ -61,7 +43,7 @@ impl<K: Ord + Clone, S: Ord + Clone> Cart<K, S> {
     }
 
     /// Every line with entries, also those whose quantity is 0.
-    pub fn lines(&self) -> impl Iterator<Item = (&K, &Line<S>)> {
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = (&K, &Line<S>)> {
         self.lines.iter()
     }
 
@@ -73,11 +55,16 @@ impl<K: Ord + Clone, S: Ord + Clone> Cart<K, S> {
         })
     }
 
+    /// The delivery address, or the concurrent ones between which the shopper has not chosen yet.
+    pub fn address(&self) -> &MvRegister<A> {
+        &self.address
+    }
+
     /// Adds `quantity` units of `item` as `replica`; see [`Line::add`]. Returns the delta, already joined here.
     ///
     /// # Errors
     /// [`CountersExhausted`].
-    pub fn add(&mut self, replica: ReplicaId, item: K, quantity: u64, snapshot: S) -> Outcome<K, S> {
+    pub fn add(&mut self, replica: ReplicaId, item: K, quantity: u64, snapshot: S) -> Outcome<K, S, A> {
         let change = self.line(&item).add(&self.context, replica, quantity, snapshot)?;
         Ok(self.apply(item, change))
     }
@@ -86,7 +73,7 @@ impl<K: Ord + Clone, S: Ord + Clone> Cart<K, S> {
     ///
     /// # Errors
     /// [`CountersExhausted`].
-    pub fn set(&mut self, replica: ReplicaId, item: K, quantity: u64, snapshot: S) -> Outcome<K, S> {
+    pub fn set(&mut self, replica: ReplicaId, item: K, quantity: u64, snapshot: S) -> Outcome<K, S, A> {
         let change = self.line(&item).set(&self.context, replica, quantity, snapshot)?;
         Ok(self.apply(item, change))
     }
@@ -95,24 +82,43 @@ impl<K: Ord + Clone, S: Ord + Clone> Cart<K, S> {
     ///
     /// # Errors
     /// [`CountersExhausted`].
-    pub fn remove(&mut self, replica: ReplicaId, item: K) -> Outcome<K, S> {
+    pub fn remove(&mut self, replica: ReplicaId, item: K) -> Outcome<K, S, A> {
         let change = self.line(&item).remove(&self.context, replica)?;
         Ok(self.apply(item, change))
     }
 
+    /// Assigns the delivery address; see [`MvRegister::assign`].
+    ///
+    /// # Errors
+    /// [`CountersExhausted`].
+    pub fn assign_address(&mut self, replica: ReplicaId, address: A) -> Outcome<K, S, A> {
+        let assignment = self.address.assign(&self.context, replica, address)?;
+        Ok(self.apply_assignment(assignment))
+    }
+
+    /// Takes back the delivery address; see [`MvRegister::clear`].
+    ///
+    /// # Errors
+    /// [`CountersExhausted`].
+    pub fn clear_address(&mut self, replica: ReplicaId) -> Outcome<K, S, A> {
+        let assignment = self.address.clear(&self.context, replica)?;
+        Ok(self.apply_assignment(assignment))
+    }
+
     /// Drops the spent entries that `replica` owns; see [`Line::retire`]. Returns a delta for each.
-    pub fn retire(&mut self, replica: ReplicaId) -> Vec<Delta<K, S>> {
+    pub fn retire(&mut self, replica: ReplicaId) -> Vec<Delta<K, S, A>> {
         let spent = self.lines.iter().filter_map(|(item, line)| Some((item.clone(), line.retire(replica)?)));
         let spent: Vec<_> = spent.collect();
         spent.into_iter().map(|(item, change)| self.apply(item, change)).collect()
     }
 
-    /// The cut of a checkout by `replica`: the delta that consumes exactly what is seen now. It is *not* joined: join it when the
+    /// The cut of a checkout by `replica`: the delta that consumes exactly the lines seen now and leaves the address
+    /// alone. It is *not* joined: join it when the
     /// order is placed, drop it when the order fails. Its dot must be taken at once, by joining [`Delta::tick`] of it.
     ///
     /// # Errors
     /// [`CountersExhausted`].
-    pub fn cut(&self, replica: ReplicaId) -> Result<(Dot, Delta<K, S>), CountersExhausted> {
+    pub fn cut(&self, replica: ReplicaId) -> Result<(Dot, Delta<K, S, A>), CountersExhausted> {
         let operation = self.context.next_dot(replica)?;
         let mut cut = Delta::tick(operation);
         for (item, line) in &self.lines {
@@ -121,54 +127,81 @@ impl<K: Ord + Clone, S: Ord + Clone> Cart<K, S> {
         Ok((operation, cut))
     }
 
-    /// Joins another replica's whole state.
+    /// Joins another replica's whole state: a walk over both carts' lines, which allocates only for what is new here.
     pub fn join(&mut self, other: &Self) {
+        let mut theirs = other.lines.iter().peekable();
+        let mut new = Vec::new();
+        let mut is_emptied = false;
         for (item, line) in &mut self.lines {
-            if !other.lines.contains_key(item) {
-                line.join(&self.context, &Line::default(), &other.context);
+            while let Some(unseen) = theirs.next_if(|(their_item, _)| *their_item < item) {
+                new.push(unseen);
             }
+            match theirs.next_if(|(their_item, _)| *their_item == item) {
+                Some((_, their_line)) => line.join(&self.context, their_line, &other.context),
+                None => line.join(&self.context, &Line::default(), &other.context),
+            }
+            is_emptied |= line.is_empty();
         }
-        self.join_lines(&other.lines, &other.context);
-        self.lines.retain(|_, line| !line.is_empty());
+        if is_emptied {
+            self.lines.retain(|_, line| !line.is_empty());
+        }
+        for (item, line) in new.into_iter().chain(theirs) {
+            self.join_new_line(item, line, &other.context);
+        }
+        self.address.join(&other.address);
+        self.context.join(&other.context);
     }
 
     /// Joins a delta, touching only the lines it names.
     ///
     /// Sound because a delta's context covers no dot of a line it does not name, but for entries that are nowhere any more
     /// (operation dots, see the crate's documentation).
-    pub fn join_delta(&mut self, delta: &Delta<K, S>) {
-        self.join_lines(&delta.lines, &delta.context);
-        for item in delta.lines.keys() {
-            if self.lines.get(item).is_some_and(Line::is_empty) {
+    pub fn join_delta(&mut self, delta: &Delta<K, S, A>) {
+        for (item, theirs) in &delta.lines {
+            let Some(line) = self.lines.get_mut(item) else {
+                self.join_new_line(item, theirs, &delta.context);
+                continue;
+            };
+            line.join(&self.context, theirs, &delta.context);
+            if line.is_empty() {
                 self.lines.remove(item);
             }
         }
+        self.address.join(&delta.address);
+        self.context.join(&delta.context);
     }
 
-    fn join_lines(&mut self, lines: &BTreeMap<K, Line<S>>, context: &CausalContext) {
-        for (item, theirs) in lines {
-            match self.lines.get_mut(item) {
-                Some(line) => line.join(&self.context, theirs, context),
-                None => {
-                    let mut line = Line::default();
-                    line.join(&self.context, theirs, context);
-                    self.lines.insert(item.clone(), line);
-                }
-            }
+    fn join_new_line(&mut self, item: &K, theirs: &Line<S>, context: &CausalContext) {
+        let mut line = Line::default();
+        line.join(&self.context, theirs, context);
+        if !line.is_empty() {
+            self.lines.insert(item.clone(), line);
         }
-        self.context.join(context);
     }
 
     fn line(&self, item: &K) -> Line<S> {
         self.lines.get(item).cloned().unwrap_or_default()
     }
 
-    fn apply(&mut self, item: K, change: Change<S>) -> Delta<K, S> {
+    fn apply(&mut self, item: K, change: Change<S>) -> Delta<K, S, A> {
         let delta = Delta::of_line(item, change);
+        self.join_delta(&delta);
+        delta
+    }
+
+    fn apply_assignment(&mut self, assignment: Assignment<A>) -> Delta<K, S, A> {
+        let delta = Delta::of_address(assignment);
         self.join_delta(&delta);
         delta
     }
 }
 
+/// The state of a replica that has taken in this delta alone. Of bytes from [`crate::codec::encode_cart`] it is the whole cart.
+impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> From<Delta<K, S, A>> for Cart<K, S, A> {
+    fn from(delta: Delta<K, S, A>) -> Self {
+        Self::from_parts(delta.context, delta.lines).with_address(delta.address)
+    }
+}
+
 /// The delta of an operation.
-type Outcome<K, S> = Result<Delta<K, S>, CountersExhausted>;
+type Outcome<K, S, A> = Result<Delta<K, S, A>, CountersExhausted>;

@@ -7,7 +7,8 @@
 //! ```text
 //! context  = version, vector, cloud            vector, cloud = count, count * dot
 //! line     = version, entries                  entries = count, count * (dot, kind, units..., snapshot)
-//! delta    = version, vector, cloud, count, count * (item, entries)
+//! address  = version, siblings                 siblings = count, count * (dot, fate, value if it stands)
+//! delta    = version, vector, cloud, count, count * (item, entries), siblings
 //! dot      = replica byte, counter varint
 //! ```
 
@@ -17,21 +18,26 @@ mod wire;
 pub use reader::{DecodeError, Reader};
 pub use wire::Wire;
 
-use std::collections::BTreeMap;
-
-use crate::cart::Delta;
+use crate::cart::Cart;
 use crate::context::CausalContext;
+use crate::delta::Delta;
 use crate::line::Line;
+use crate::register::MvRegister;
 
 /// The first byte of every value. A change of the layout takes the next number; decoders refuse numbers they do not know.
 pub const FORMAT_VERSION: u8 = 1;
 
 /// Most lines a delta may name: a cart's 1,500 lines twice over, since a cut may name spent lines too.
 pub const LINES_MAX: usize = 3_000;
-/// Most entries of one line: two per replica, for the 16 replicas that nobody has yet.
-pub const ENTRIES_MAX: usize = 32;
+/// Most replicas, numbered below this: nobody has as many regions yet. An address keeps one assignment of each.
+pub const REPLICAS_MAX: usize = 16;
+/// Most entries of one line: two per replica.
+pub const ENTRIES_MAX: usize = 2 * REPLICAS_MAX;
 /// Most dots in a version vector or a cloud. A delta of a full cart covers a few dots per line.
 pub const DOTS_MAX: usize = 4 * LINES_MAX;
+
+/// Room set aside for each line that is encoded, so that the output seldom moves: an item of 20 to 30 bytes and an entry of ten.
+const LINE_BYTES_TYPICAL: usize = 40;
 
 /// Encodes a causal context: the version token of a cart.
 pub fn encode_context(context: &CausalContext) -> Vec<u8> {
@@ -59,34 +65,71 @@ pub fn decode_line<S: Wire>(bytes: &[u8]) -> Result<Line<S>, DecodeError> {
     decode(bytes, Line::read)
 }
 
-/// Encodes a delta or a cut.
-pub fn encode_delta<K: Wire, S: Wire>(delta: &Delta<K, S>) -> Vec<u8> {
-    encode(|out| {
-        delta.context.write(out);
-        wire::write_count(out, delta.lines.len());
-        for (item, line) in &delta.lines {
-            item.write(out);
-            line.write(out);
-        }
-    })
+/// Encodes a delivery address.
+pub fn encode_address<A: Wire>(address: &MvRegister<A>) -> Vec<u8> {
+    encode(|out| address.write(out))
 }
 
-/// Decodes a delta or a cut. A delta from outside must also pass [`crate::validate_from_peer`].
+/// Decodes a delivery address.
 ///
 /// # Errors
 /// [`DecodeError`].
-pub fn decode_delta<K: Wire + Ord, S: Wire>(bytes: &[u8]) -> Result<Delta<K, S>, DecodeError> {
+pub fn decode_address<A: Wire>(bytes: &[u8]) -> Result<MvRegister<A>, DecodeError> {
+    decode(bytes, MvRegister::read)
+}
+
+/// Encodes a delta or a cut.
+pub fn encode_delta<K: Wire, S: Wire, A: Wire>(delta: &Delta<K, S, A>) -> Vec<u8> {
+    encode(|out| write_delta(out, &delta.context, delta.lines.iter(), &delta.address))
+}
+
+/// Encodes a whole cart: the bytes that are equal where replicas agree, and what they exchange to repair each other.
+///
+/// The form is that of a delta which names every line. To take it in: [`decode_delta`], [`crate::validate_from_peer`],
+/// [`Cart::from`], [`Cart::join`].
+pub fn encode_cart<K, S, A>(cart: &Cart<K, S, A>) -> Vec<u8>
+where
+    K: Wire + Ord + Clone,
+    S: Wire + Ord + Clone,
+    A: Wire + Ord + Clone,
+{
+    encode(|out| write_delta(out, cart.context(), cart.lines(), cart.address()))
+}
+
+fn write_delta<'a, K: Wire + 'a, S: Wire + 'a, A: Wire>(
+    out: &mut Vec<u8>,
+    context: &CausalContext,
+    lines: impl ExactSizeIterator<Item = (&'a K, &'a Line<S>)>,
+    address: &MvRegister<A>,
+) {
+    out.reserve(LINE_BYTES_TYPICAL * lines.len());
+    context.write(out);
+    wire::write_count(out, lines.len());
+    for (item, line) in lines {
+        item.write(out);
+        line.write(out);
+    }
+    address.write(out);
+}
+
+/// Decodes a delta, a cut or a whole cart. A delta from outside must also pass [`crate::validate_from_peer`].
+///
+/// # Errors
+/// [`DecodeError`].
+pub fn decode_delta<K: Wire + Ord, S: Wire, A: Wire>(bytes: &[u8]) -> Result<Delta<K, S, A>, DecodeError> {
     decode(bytes, |reader| {
         let context = CausalContext::read(reader)?;
-        let mut lines = BTreeMap::new();
+        let mut lines: Vec<(K, Line<S>)> = Vec::new();
         for _ in 0..reader.count(LINES_MAX)? {
             let item = K::read(reader)?;
-            if lines.last_key_value().is_some_and(|(last, _)| *last >= item) {
+            if lines.last().is_some_and(|(last, _)| *last >= item) {
                 return Err(DecodeError::NotCanonical);
             }
-            lines.insert(item, Line::read(reader)?);
+            lines.push((item, Line::read(reader)?));
         }
-        Ok(Delta { context, lines })
+        // From a sorted list the tree is built at once, without a search for each line.
+        let lines = lines.into_iter().collect();
+        Ok(Delta { context, lines, address: MvRegister::read(reader)? })
     })
 }
 

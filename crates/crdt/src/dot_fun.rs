@@ -24,6 +24,11 @@ impl<V> Default for DotFun<V> {
 }
 
 impl<V> DotFun<V> {
+    /// The store of these entries, if their dots ascend; for decoders.
+    pub(crate) fn from_canonical(entries: Vec<(Dot, V)>) -> Option<Self> {
+        entries.windows(2).all(|pair| pair[0].0 < pair[1].0).then_some(Self { entries })
+    }
+
     /// The entries, by dot.
     pub fn iter(&self) -> impl Iterator<Item = (Dot, &V)> {
         self.entries.iter().map(|(dot, value)| (*dot, value))
@@ -41,10 +46,14 @@ impl<V> DotFun<V> {
 
     /// Puts `value` under `dot`, replacing what was there.
     pub fn insert(&mut self, dot: Dot, value: V) {
-        match self.entries.binary_search_by_key(&dot, |(dot, _)| *dot) {
+        match self.position(dot) {
             Ok(at) => self.entries[at].1 = value,
             Err(at) => self.entries.insert(at, (dot, value)),
         }
+    }
+
+    fn position(&self, dot: Dot) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&dot, |(dot, _)| *dot)
     }
 }
 
@@ -53,22 +62,24 @@ impl<V: Lattice + Clone> DotFun<V> {
     ///
     /// An entry on both sides joins by value. An entry on one side stays unless the other side's context covers its dot: then
     /// the other side has seen it and removed it.
+    ///
+    /// In place: it allocates only to take in an entry that is new here.
     pub fn join(&mut self, context: &CausalContext, other: &Self, other_context: &CausalContext) {
         let mut theirs = other.entries.iter().peekable();
-        let mut joined = Vec::with_capacity(self.entries.len().max(other.entries.len()));
-        let keep_new = |(dot, _): &&(Dot, V)| !context.contains(*dot);
-        for (dot, mut value) in self.entries.drain(..) {
-            while let Some(new) = theirs.next_if(|(their_dot, _)| *their_dot < dot) {
-                joined.extend(Some(new).filter(keep_new).cloned());
+        self.entries.retain_mut(|(dot, value)| {
+            while theirs.next_if(|(their_dot, _)| their_dot < dot).is_some() {}
+            match theirs.next_if(|(their_dot, _)| their_dot == dot) {
+                Some((_, their_value)) => {
+                    value.join(their_value);
+                    true
+                }
+                None => !other_context.contains(*dot),
             }
-            if let Some((_, their_value)) = theirs.next_if(|(their_dot, _)| *their_dot == dot) {
-                value.join(their_value);
-                joined.push((dot, value));
-            } else if !other_context.contains(dot) {
-                joined.push((dot, value));
+        });
+        for (dot, value) in other.entries.iter().filter(|(dot, _)| !context.contains(*dot)) {
+            if let Err(at) = self.position(*dot) {
+                self.entries.insert(at, (*dot, value.clone()));
             }
         }
-        joined.extend(theirs.filter(keep_new).cloned());
-        self.entries = joined;
     }
 }

@@ -3,7 +3,8 @@
 //! # What a cart must do
 //! Two regions write the same cart, also while they cannot talk. When their changes meet, the cart must hold what the
 //! shopper meant: concurrent adds sum, a remove undoes only what it saw, of two concurrent "set quantity" the larger
-//! stands, and adds that neither had seen come on top. No clock decides anything.
+//! stands, and adds that neither had seen come on top. Of two concurrent delivery addresses neither is right by itself: both stay,
+//! for the shopper to choose ([`MvRegister`]). No clock decides anything.
 //!
 //! # How
 //! Every operation of a replica (a region) takes one fresh [`Dot`]; the [`CausalContext`] is the set of dots seen, and so
@@ -23,7 +24,8 @@
 //! # Deltas
 //! An operation returns a [`Delta`]: what to join here and ship there. Its context holds the operation's dot, the dots of the
 //! entries it carries and the dots it removes *from the lines it names*, nothing else. So joining a delta needs only
-//! the lines it names, which lets a store keep a row per line; property tests hold that against the join of whole states.
+//! the lines it names, which lets a store keep a row per line, and the address only when it touches that; property tests hold it
+//! against the join of whole states.
 //!
 //! Sources: Shapiro et al., "A comprehensive study of convergent and commutative replicated data types", 2011; Bieniusa et
 //! al., "An optimized conflict-free replicated set", 2012; Almeida, Shoker, Baquero, "Delta state replicated data
@@ -33,17 +35,19 @@ mod cart;
 pub mod codec;
 mod context;
 mod contribution;
+mod delta;
 mod dot;
 mod dot_fun;
 mod line;
 mod register;
 mod validate;
 
-pub use cart::{Cart, Delta};
+pub use cart::Cart;
 pub use context::CausalContext;
 pub use contribution::Contribution;
+pub use delta::Delta;
 pub use dot::{CountersExhausted, Dot, ReplicaId};
 pub use dot_fun::{DotFun, Lattice};
 pub use line::{Change, Line};
-pub use register::MvRegister;
-pub use validate::{HostileDelta, validate_from_peer};
+pub use register::{Assignment, MvRegister};
+pub use validate::{HostileDelta, Overgrown, validate_from_peer, validate_joined};

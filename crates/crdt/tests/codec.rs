@@ -1,26 +1,78 @@
-//! The binary form: round trips, one form per value, and no input that does harm.
+//! The binary form: round trips, one form per value, and no input that does harm; and broken codecs that must not pass.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod world;
 
-use crdt::codec::{DecodeError, decode_context, decode_delta, decode_line, encode_context, encode_delta, encode_line};
-use crdt::{CausalContext, Dot, HostileDelta, Line, ReplicaId, validate_from_peer};
+use crdt::codec::{
+    DecodeError, ENTRIES_MAX, FORMAT_VERSION, decode_address, decode_context, decode_delta, decode_line,
+    encode_address, encode_cart, encode_context, encode_delta, encode_line,
+};
+use crdt::{
+    CausalContext, Change as LineChange, Contribution, Delta, Dot, HostileDelta, Line, Overgrown, ReplicaId,
+    validate_from_peer, validate_joined,
+};
 use proptest::prelude::*;
-use world::{Change, Price, World, bytes, id, steps};
+use proptest::test_runner::{TestCaseError, TestError};
+use world::broken::runner;
+use world::{Address, Change, Price, REAL, State, Step, World, bytes, id, steps};
+
+type Verdict = Result<(), TestCaseError>;
+
+/// How deltas are written and read: the real codec, or a broken one.
+#[derive(Clone, Copy)]
+struct Codec {
+    encode: fn(&Change) -> Vec<u8>,
+    decode: fn(&[u8]) -> Result<Change, DecodeError>,
+}
+
+const CODEC: Codec = Codec { encode: encode_delta, decode: decode_delta };
 
 fn decode(bytes: &[u8]) -> Result<Change, DecodeError> {
     decode_delta(bytes)
 }
 
+fn round_trips(steps: &[Step], codec: Codec) -> Verdict {
+    let world = World::after(3, steps, REAL);
+    for delta in &world.deltas {
+        prop_assert_eq!(&(codec.decode)(&(codec.encode)(delta)).unwrap(), delta);
+    }
+    Ok(())
+}
+
+fn has_one_form(input: &[u8], codec: Codec) -> Verdict {
+    if let Ok(delta) = (codec.decode)(input) {
+        prop_assert_eq!((codec.encode)(&delta), input);
+    }
+    Ok(())
+}
+
+/// Changes one byte, drops one, and doubles one.
+fn damaged_has_one_form((steps, at, flip): (Vec<Step>, prop::sample::Index, u8), codec: Codec) -> Verdict {
+    let whole = bytes(&World::after(2, &steps, REAL).states[0]);
+    let at = at.index(whole.len());
+    let (mut changed, mut dropped, mut doubled) = (whole.clone(), whole.clone(), whole);
+    changed[at] ^= flip;
+    dropped.remove(at);
+    doubled.insert(at, doubled[at]);
+    [changed, dropped, doubled].iter().try_for_each(|damaged| has_one_form(damaged, codec))
+}
+
+fn damage() -> impl Strategy<Value = (Vec<Step>, prop::sample::Index, u8)> {
+    (steps(2, true), any::<prop::sample::Index>(), 1_u8..)
+}
+
 proptest! {
     #[test]
-    fn prop_what_is_encoded_decodes_to_the_same(steps in steps(3, true)) {
-        let world = World::after(3, &steps);
-        for delta in &world.deltas {
-            prop_assert_eq!(&decode(&encode_delta(delta)).unwrap(), delta);
-        }
-        for state in &world.states {
+    fn prop_a_delta_decodes_to_the_same(steps in steps(3, true)) {
+        round_trips(&steps, CODEC)?;
+    }
+
+    #[test]
+    fn prop_a_cart_and_its_parts_decode_to_the_same(steps in steps(3, true)) {
+        for state in &World::after(3, &steps, REAL).states {
+            prop_assert_eq!(&State::from(decode(&encode_cart(state)).unwrap()), state);
             prop_assert_eq!(&decode_context(&encode_context(state.context())).unwrap(), state.context());
+            prop_assert_eq!(&decode_address::<Address>(&encode_address(state.address())).unwrap(), state.address());
             for (_, line) in state.lines() {
                 prop_assert_eq!(&decode_line::<Price>(&encode_line(line)).unwrap(), line);
             }
@@ -29,52 +81,84 @@ proptest! {
 
     #[test]
     fn prop_any_bytes_are_refused_or_are_the_one_form_of_a_value(input in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Ok(delta) = decode(&input) {
-            prop_assert_eq!(encode_delta(&delta), input);
-        }
+        has_one_form(&input, CODEC)?;
     }
 
     #[test]
-    fn prop_a_damaged_value_is_refused_or_is_the_one_form_of_another(
-        steps in steps(2, true),
-        at: prop::sample::Index,
-        flip in 1_u8..,
-    ) {
-        let mut damaged = bytes(&World::after(2, &steps).states[0]);
-        let at = at.index(damaged.len());
-        damaged[at] ^= flip;
-        if let Ok(delta) = decode(&damaged) {
-            prop_assert_eq!(encode_delta(&delta), damaged);
-        }
+    fn prop_a_damaged_value_is_refused_or_is_the_one_form_of_another(damage in damage()) {
+        damaged_has_one_form(damage, CODEC)?;
     }
 
     #[test]
     fn prop_a_truncated_value_is_refused(steps in steps(2, true), at: prop::sample::Index) {
-        let whole = bytes(&World::after(2, &steps).states[0]);
+        let whole = bytes(&World::after(2, &steps, REAL).states[0]);
         prop_assert!(decode(&whole[..at.index(whole.len())]).is_err());
     }
 }
 
 #[test]
+fn a_codec_that_loses_something_is_caught_and_shrunk() {
+    let without_address: fn(&Change) -> Vec<u8> =
+        |delta| encode_delta(&Change { address: State::default().address().clone(), ..delta.clone() });
+    // What was removed is not written: the naive set of live entries.
+    let without_emptied: fn(&Change) -> Vec<u8> = |delta| {
+        let lines = delta.lines.clone().into_iter().filter(|(_, line)| !line.is_empty());
+        encode_delta(&Change { lines: lines.collect(), ..delta.clone() })
+    };
+    for encode in [without_address, without_emptied] {
+        let caught = runner().run(&steps(3, true), |steps| round_trips(&steps, Codec { encode, ..CODEC }));
+        let Err(TestError::Fail(_, shrunk)) = caught else { panic!("a lossy codec passed: {caught:?}") };
+        assert_eq!(shrunk.len(), 1, "not shrunk: {shrunk:?}");
+    }
+}
+
+#[test]
+fn a_decoder_with_two_forms_of_a_value_is_caught_and_shrunk() {
+    // Reads what it knows and ignores the rest, as lenient decoders do.
+    let lenient: fn(&[u8]) -> Result<Change, DecodeError> = |input| match decode(input) {
+        Err(DecodeError::TrailingBytes(count)) => decode(&input[..input.len() - count]),
+        decoded => decoded,
+    };
+    let caught = runner().run(&damage(), |damage| damaged_has_one_form(damage, Codec { decode: lenient, ..CODEC }));
+    let Err(TestError::Fail(_, (shrunk, ..))) = caught else { panic!("a lenient decoder passed: {caught:?}") };
+    assert!(shrunk.len() <= 2, "not shrunk: {shrunk:?}");
+}
+
+#[test]
 fn each_way_to_be_malformed_has_its_own_error() {
-    let cases: [(&str, &[u8], DecodeError); 9] = [
+    let cases: [(&str, &[u8], DecodeError); 14] = [
         ("empty", &[], DecodeError::Truncated),
-        ("from the future", &[2, 0, 0, 0], DecodeError::UnknownVersion(2)),
-        ("bytes left over", &[1, 0, 0, 0, 7], DecodeError::TrailingBytes(1)),
-        ("padded varint", &[1, 0x80, 0, 0, 0], DecodeError::NotCanonical),
-        ("counter 0", &[1, 1, 1, 0, 0, 0], DecodeError::CounterOutOfRange(0)),
+        ("from the future", &[2, 0, 0, 0, 0], DecodeError::UnknownVersion(2)),
+        ("bytes left over", &[1, 0, 0, 0, 0, 7], DecodeError::TrailingBytes(1)),
+        ("padded varint", &[1, 0x80, 0, 0, 0, 0], DecodeError::NotCanonical),
+        ("a replica that nobody has", &[1, 1, 16, 1, 0, 0, 0], DecodeError::ReplicaOutOfRange(16)),
+        ("counter 0", &[1, 1, 1, 0, 0, 0, 0], DecodeError::CounterOutOfRange(0)),
         (
             "counter 2^64 - 1",
-            &[1, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0],
+            &[1, 1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0],
             DecodeError::CounterOutOfRange(u64::MAX),
         ),
         ("a list longer than the input", &[1, 0xff, 0x7f], DecodeError::TooLong(16_383)),
-        ("more removed than added", &[1, 0, 0, 1, 1, 1, 1, 1, 0, 1, 2, 1], DecodeError::UnitsOutOfRange),
-        ("an unknown kind", &[1, 0, 0, 1, 1, 1, 1, 1, 9, 1, 1, 1], DecodeError::UnknownKind(9)),
+        ("more removed than added", &[1, 0, 0, 1, 1, 1, 1, 1, 0, 1, 2, 1, 0], DecodeError::UnitsOutOfRange),
+        ("an unknown kind", &[1, 0, 0, 1, 1, 1, 1, 1, 9, 1, 1, 1, 0], DecodeError::UnknownKind(9)),
+        ("an unknown fate", &[1, 0, 0, 0, 1, 1, 1, 2, 1], DecodeError::UnknownKind(2)),
+        ("two siblings of one replica", &[1, 0, 0, 0, 2, 1, 1, 0, 1, 1, 2, 0, 2], DecodeError::NotCanonical),
+        ("siblings out of order", &[1, 0, 0, 0, 2, 2, 1, 0, 1, 1, 1, 0, 2], DecodeError::NotCanonical),
+        ("more siblings than replicas", &[1, 0, 0, 0, 17], DecodeError::TooLong(17)),
     ];
     for (what, input, error) in cases {
         assert_eq!(decode(input), Err(error), "{what}");
     }
+}
+
+#[test]
+fn a_cart_without_address_costs_a_byte_for_it_and_has_no_room_for_one() {
+    type Plain = Delta<u64, Price>;
+    let plain: Plain = decode_delta(&[1, 0, 0, 0, 0]).unwrap();
+    assert_eq!(encode_delta(&plain), [1, 0, 0, 0, 0]);
+    let with_address = [1, 0, 0, 0, 1, 1, 1, 0, 7];
+    assert!(decode(&with_address).is_ok());
+    assert_eq!(decode_delta::<u64, Price, std::convert::Infallible>(&with_address), Err(DecodeError::Malformed));
 }
 
 #[test]
@@ -90,4 +174,33 @@ fn a_delta_with_an_entry_outside_its_context_is_refused() {
     change.context = CausalContext::new();
     let refused = validate_from_peer(&Change::of_line(1, change), id(0), &CausalContext::new());
     assert_eq!(refused, Err(HostileDelta::EntryOutsideContext(Dot::new(id(1), 1))));
+}
+
+#[test]
+fn a_delta_with_an_address_outside_its_context_is_refused() {
+    let mut delta = State::default().assign_address(id(1), 7).unwrap();
+    assert_eq!(validate_from_peer(&delta, id(0), &CausalContext::new()), Ok(()));
+    delta.context = CausalContext::new();
+    let refused = validate_from_peer(&delta, id(0), &CausalContext::new());
+    assert_eq!(refused, Err(HostileDelta::EntryOutsideContext(Dot::new(id(1), 1))));
+}
+
+/// Each is harmless alone. Together they would make a line that is stored and can never be read again.
+#[test]
+fn harmless_deltas_that_add_up_to_a_line_too_large_to_read_are_refused_before_it_is_stored() {
+    let mut state = State::default();
+    for counter in 1..=ENTRIES_MAX as u64 + 1 {
+        let bytes = [FORMAT_VERSION, 1, 2, counter as u8, 1, 1, 5];
+        let line = decode_line(&bytes).unwrap();
+        assert!(matches!(line.entries().next(), Some((_, Contribution::Set { quantity: 1, snapshot: 5 }))));
+        let context = [Dot::new(ReplicaId(2), counter)].into_iter().collect();
+        let delta = Change::of_line(1, LineChange { line, context });
+        assert_eq!(validate_from_peer(&delta, id(0), state.context()), Ok(()));
+        let refused = validate_joined(state.context(), state.lines().map(|(_, line)| line));
+        assert_eq!(refused, Ok(()));
+        state.join_delta(&delta);
+    }
+    let refused = validate_joined(state.context(), state.lines().map(|(_, line)| line));
+    assert_eq!(refused, Err(Overgrown::Line(ENTRIES_MAX + 1)));
+    assert_eq!(decode(&bytes(&state)), Err(DecodeError::TooLong(ENTRIES_MAX as u64 + 1)));
 }

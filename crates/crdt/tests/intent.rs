@@ -7,7 +7,9 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use world::{Item, State, Step, World, id, steps};
+use proptest::test_runner::TestCaseError;
+use world::broken::{FORGETTING_THE_ADDRESS, RETIRING_FOR_OTHERS, WITHOUT_CONTEXT, is_caught};
+use world::{Address, Item, Joins, REAL, State, Step, World, id, steps};
 
 type OperationId = usize;
 
@@ -15,8 +17,10 @@ enum Kind {
     Add(Item, u64),
     Set(Item, u64),
     Remove(Item),
-    /// An order took everything that was seen.
+    /// An order took every line that was seen.
     Checkout,
+    Assign(Address),
+    Clear,
 }
 
 struct Operation {
@@ -47,6 +51,8 @@ impl Model {
             Step::Add { replica, item, quantity, .. } => self.see(*replica, Kind::Add(*item, *quantity)),
             Step::Set { replica, item, quantity, .. } => self.see(*replica, Kind::Set(*item, *quantity)),
             Step::Remove { replica, item } => self.see(*replica, Kind::Remove(*item)),
+            Step::Assign { replica, address } => self.see(*replica, Kind::Assign(*address)),
+            Step::Clear { replica } => self.see(*replica, Kind::Clear),
             Step::Retire { .. } => {}
             Step::BeginCheckout { replica } => {
                 let checkout = self.operate(*replica, Kind::Checkout);
@@ -80,7 +86,7 @@ impl Model {
                 let clears = match later.kind {
                     Kind::Set(cleared, _) | Kind::Remove(cleared) => cleared == item,
                     Kind::Checkout => true,
-                    Kind::Add(..) => false,
+                    Kind::Add(..) | Kind::Assign(_) | Kind::Clear => false,
                 };
                 clears && later.saw.contains(&operation)
             })
@@ -100,10 +106,46 @@ impl Model {
         sets.into_iter().for_each(|(item, quantity)| *adds.entry(item).or_insert(0) += quantity);
         adds
     }
+    /// Addresses that no assignment or clearing had seen, each as often as it was assigned.
+    fn addresses(&self, replica: usize) -> Vec<Address> {
+        let seen = &self.seen[replica];
+        let replaced = |operation: OperationId| {
+            let mut later = seen.iter().map(|&later| &self.operations[later]);
+            later.any(|later| matches!(later.kind, Kind::Assign(_) | Kind::Clear) && later.saw.contains(&operation))
+        };
+        let standing = seen.iter().copied().filter(|&operation| !replaced(operation));
+        let mut addresses: Vec<Address> = standing
+            .filter_map(|operation| match self.operations[operation].kind {
+                Kind::Assign(address) => Some(address),
+                _ => None,
+            })
+            .collect();
+        addresses.sort_unstable();
+        addresses
+    }
 }
 
 fn quantities(state: &State) -> BTreeMap<Item, u64> {
     state.visible().map(|(item, quantity, _)| (*item, quantity)).collect()
+}
+
+fn addresses(state: &State) -> Vec<Address> {
+    let mut addresses: Vec<Address> = state.address().values().copied().collect();
+    addresses.sort_unstable();
+    addresses
+}
+
+fn shows_what_was_meant(steps: &[Step], joins: Joins) -> Result<(), TestCaseError> {
+    let (mut world, mut model) = (World::with(3, joins), Model::new(3));
+    for step in steps {
+        world.perform(step);
+        model.perform(step);
+        for (replica, state) in world.states.iter().enumerate() {
+            prop_assert_eq!(quantities(state), model.quantities(replica), "replica {} after {:?}", replica, step);
+            prop_assert_eq!(addresses(state), model.addresses(replica), "replica {} after {:?}", replica, step);
+        }
+    }
+    Ok(())
 }
 
 proptest! {
@@ -111,14 +153,19 @@ proptest! {
 
     #[test]
     fn prop_every_replica_shows_what_the_histories_imply(steps in steps(3, false)) {
-        let (mut world, mut model) = (World::new(3), Model::new(3));
-        for step in &steps {
-            world.perform(step);
-            model.perform(step);
-            for (replica, state) in world.states.iter().enumerate() {
-                prop_assert_eq!(quantities(state), model.quantities(replica), "replica {} after {:?}", replica, step);
-            }
-        }
+        shows_what_was_meant(&steps, REAL)?;
+    }
+}
+
+#[test]
+fn a_join_that_loses_an_intent_is_caught_and_shrunk() {
+    let broken = [
+        ("removed units come back", WITHOUT_CONTEXT),
+        ("units added to an entry that others dropped are lost", RETIRING_FOR_OTHERS),
+        ("the address does not travel", FORGETTING_THE_ADDRESS),
+    ];
+    for (what, joins) in broken {
+        is_caught(what, shows_what_was_meant, (3, false), joins);
     }
 }
 
@@ -208,4 +255,20 @@ fn a_live_line_keeps_the_price_it_was_added_at_and_of_two_the_lower_stands() {
     west.add(id(1), 1, 1, 240).unwrap();
     east.join(&west);
     assert_eq!(east.visible().collect::<Vec<_>>(), [(&1, 3, &240)]);
+}
+
+#[test]
+fn concurrent_addresses_are_siblings_and_a_checkout_leaves_them_alone() {
+    let (mut east, mut west) = both_have_seen_two();
+    east.assign_address(id(0), 10).unwrap();
+    west.assign_address(id(1), 20).unwrap();
+    east.join(&west);
+    let (_, cut) = east.cut(id(0)).unwrap();
+    east.join_delta(&cut);
+    assert_eq!((quantities(&east), addresses(&east)), (BTreeMap::new(), vec![10, 20]));
+    east.assign_address(id(0), 20).unwrap();
+    west.join(&east);
+    assert_eq!(addresses(&west), [20], "the shopper has chosen");
+    west.clear_address(id(1)).unwrap();
+    assert_eq!(meet(east, west), BTreeMap::new());
 }

@@ -71,6 +71,14 @@ uuid_id! {
     TransferId,
 }
 
+impl CartId {
+    /// The cart that a creation request makes: the same in both regions, so that a request which is repeated in the other region, or
+    /// sent to both, makes one cart.
+    pub fn of_creation(owner_id: CustomerId, key: &crate::IdempotencyKey) -> Self {
+        Self(Uuid::new_v5(&owner_id.as_uuid(), key.as_str().as_bytes()))
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {

@@ -2,12 +2,15 @@
 
 mod audit;
 mod bad_input;
+mod cart_reads;
 mod contracts;
 mod crashes;
+mod drill;
 mod lifecycle;
 mod orders;
 mod outages;
 mod replay;
+mod wan;
 
 use libtest_mimic::Trial;
 
@@ -20,8 +23,11 @@ pub fn all(scenarios: &Scenarios) -> Vec<Trial> {
         bad_input::scenarios,
         contracts::scenarios,
         outages::scenarios,
+        cart_reads::scenarios,
+        wan::scenarios,
         crashes::scenarios,
         lifecycle::scenarios,
+        drill::scenarios,
         replay::scenarios,
         audit::scenarios,
     ];

@@ -168,7 +168,7 @@ async fn provider_times_out(deployment: Arc<Deployment>) -> Result<()> {
 }
 
 /// Repeats an order request until it is placed, as a client with a pending order would. Bounded: a minute and a half.
-async fn retried(shopper: &Shopper, key: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
+pub async fn retried(shopper: &Shopper, key: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
     let mut last = None;
     for _ in 0..90 {
         let answer = shopper.post_with_key("/v1/orders", key, body).await?;

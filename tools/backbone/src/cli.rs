@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::Utc;
@@ -10,9 +11,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{self, AuditArgs};
+use crate::bench::{self, BenchArgs};
+use crate::drill::{self, DrillArgs};
 use crate::load::{self, LoadArgs};
 use crate::platform::{self, Layout, Options, PartName, Prefix, Scope, Settings};
 use crate::replay::{self, ReplayArgs};
+use crate::wan::{self, WanArgs};
 use crate::{logs, test_env, tour};
 
 /// Runs the Marketplace Backbone on this machine, and checks what it promises.
@@ -61,10 +65,19 @@ enum Command {
         /// The part.
         part: PartName,
     },
+    /// The link between the regions: show, cut, heal, slow down.
+    ///
+    /// It is a good line of 80 ms when the system comes up, and again whenever outside/wan is started. A change is felt at once by
+    /// every connection; what is on its way keeps its time.
+    Wan(WanArgs),
     /// Replay a month of real orders through both regions, and reconcile it to the penny and the unit.
     Replay(ReplayArgs),
     /// Load both regions with orders at a rate, and measure.
     Load(LoadArgs),
+    /// Measure the running system and write docs/benchmarks.md.
+    Bench(BenchArgs),
+    /// Break the running system on purpose, and judge what comes of it.
+    Drill(DrillArgs),
     /// Read every store of both regions and check that they tell one story.
     Audit(AuditArgs),
     /// Run a command with throw-away servers: DATABASE_URL, TEST_KAFKA_BROKERS and TEST_REDIS_URL are set for it.
@@ -86,6 +99,9 @@ struct Up {
     /// Kafka brokers per region [default: 1]
     #[arg(long, value_parser = parse_brokers)]
     brokers: Option<u8>,
+    /// Round trip between the regions, such as 20ms, until the link restarts [default: as it is; 80ms at first]
+    #[arg(long, value_parser = wan::parse_delay)]
+    rtt: Option<Duration>,
     /// Leave the catalogue empty.
     #[arg(long)]
     no_seed: bool,
@@ -124,8 +140,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(up) => bring_up(run_dir, &up).await?,
         Command::Down { wipe } => platform::down(run_dir, wipe, &print).await?,
         Command::Status => {
-            let parts = platform::status(&Layout::load(run_dir)?).await?;
+            let layout = Layout::load(run_dir)?;
+            let parts = platform::status(&layout).await?;
             print(&platform::table(&parts, Utc::now()));
+            if let Some(link) = wan::summary(&layout).await {
+                print(&format!(" {link}"));
+            }
             let all_well = parts.iter().all(|part| part.trouble.is_none());
             return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -133,8 +153,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Start { part } => platform::start(&Layout::load(run_dir)?, &part, &print).await?,
         Command::Stop { part } => platform::stop(&Layout::load(run_dir)?, &part, &print).await?,
         Command::Kill { part } => platform::kill(&Layout::load(run_dir)?, &part, &print).await?,
+        Command::Wan(asked) => print(&wan::run(&Layout::load(run_dir)?, &asked).await?),
         Command::Replay(asked) => return replay::run(asked).await,
         Command::Load(asked) => return load::run(asked).await,
+        Command::Bench(args) => return bench::run(run_dir, &args).await,
+        Command::Drill(args) => return drill::run(&Layout::load(run_dir)?, args, interrupt()?, &print).await,
         Command::Audit(args) => return audit::run(&Layout::load(run_dir)?, &args).await,
         Command::TestEnv(asked) => return test_env::run(&asked, interrupt()?, &print).await,
     }
@@ -149,6 +172,9 @@ async fn bring_up(run_dir: &std::path::Path, up: &Up) -> anyhow::Result<()> {
     let options = Options { scope, seed: !up.no_seed, interrupt: interrupt()? };
     print(&format!("bringing up {} ({})", layout.run_dir.display(), layout.settings));
     let parts = platform::up(&layout, &options, &print).await?;
+    if let Some(round_trip) = up.rtt.filter(|_| scope == Scope::System) {
+        wan::set_round_trip(&layout, round_trip).await?;
+    }
     print(&format!("\n{}\n up after {:.1} s", platform::table(&parts, Utc::now()), begin.elapsed().as_secs_f32()));
     if scope == Scope::System {
         print(&tour::first_steps(&layout));

@@ -3,11 +3,15 @@
 //! Also a library, so that the whole-system tests drive the same platform that a user does.
 
 pub mod audit;
+pub mod bench;
 pub mod cli;
 pub mod client;
+pub mod drill;
 pub mod load;
 mod logs;
 pub mod platform;
 pub mod replay;
+mod shared_cart;
 mod test_env;
 mod tour;
+pub mod wan;

@@ -19,6 +19,9 @@ use crate::{deadline, status};
 pub struct DependencyConfig {
     /// How long a new connection may take.
     pub connect_timeout: Duration,
+    /// How often to ask a silent connection with calls under way whether it is alive. It is given up when it has not answered in as
+    /// long again, five seconds at most.
+    pub keep_alive_interval: Duration,
     /// Tries of one call, the first included.
     pub tries_max: u32,
     /// Waits between tries.
@@ -34,6 +37,7 @@ impl Default for DependencyConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_millis(500),
+            keep_alive_interval: Duration::from_secs(20),
             tries_max: 3,
             backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
             budget: BudgetConfig::default(),
@@ -77,8 +81,8 @@ impl Dependency {
             .map_err(|source| InvalidUrl { name, url: url.to_owned(), source })?
             .connect_timeout(config.connect_timeout)
             .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(5));
+            .http2_keep_alive_interval(config.keep_alive_interval)
+            .keep_alive_timeout(config.keep_alive_interval.min(Duration::from_secs(5)));
         let now = Instant::now();
         let guards = Guards { breaker: Breaker::new(config.breaker, now), budget: Budget::new(config.budget, now) };
         Ok(Self { name, channel: endpoint.connect_lazy(), config, guards: Arc::new(Mutex::new(guards)) })

@@ -84,6 +84,13 @@ pub fn unavailable(reason: &str, message: impl Into<String>, retry_after: Durati
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
+/// RESOURCE_EXHAUSTED: a bound is reached that this caller can wait out, or go elsewhere with, after `retry_after`.
+pub fn resource_exhausted(reason: &str, message: impl Into<String>, retry_after: Duration) -> Status {
+    let mut details = with_reason(reason);
+    details.set_retry_info(Some(retry_after));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
 /// DEADLINE_EXCEEDED: time ran out while doing `what`; its effect is unknown.
 pub fn deadline_exceeded(what: impl Into<String>) -> Status {
     Status::with_error_details(Code::DeadlineExceeded, what, with_reason(reasons::DEADLINE_EXCEEDED))

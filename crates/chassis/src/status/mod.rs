@@ -13,7 +13,7 @@ pub mod reasons;
 pub(crate) use build::internal_unlogged;
 pub use build::{
     Violation, aborted, already_exists, deadline_exceeded, failed_precondition, internal, invalid_request, not_found,
-    unavailable,
+    resource_exhausted, unavailable,
 };
 pub use database::from_database;
 pub use fields::Fields;

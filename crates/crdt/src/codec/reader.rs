@@ -18,14 +18,17 @@ pub enum DecodeError {
     /// Not the one form in which this value is written: unsorted, repeated, padded or not compacted.
     #[error("value is not in canonical form")]
     NotCanonical,
+    /// A replica of [`crate::codec::REPLICAS_MAX`] or above.
+    #[error("replica {0} is out of range")]
+    ReplicaOutOfRange(u8),
     /// A counter of 0 or above [`crate::Dot::COUNTER_MAX`].
     #[error("dot counter {0} is out of range")]
     CounterOutOfRange(u64),
     /// Units of 0, or more removed than were added.
     #[error("units are out of range")]
     UnitsOutOfRange,
-    /// The tag of a contribution is not known.
-    #[error("contribution kind {0} is not known")]
+    /// The tag of a contribution or of an assignment's fate is not known.
+    #[error("kind {0} is not known")]
     UnknownKind(u8),
     /// An item or a snapshot refused its own bytes.
     #[error("item or snapshot is malformed")]

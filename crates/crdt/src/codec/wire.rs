@@ -1,11 +1,15 @@
 //! How each part is written and read.
 
+use std::convert::Infallible;
+
 use super::reader::{DecodeError, Reader};
-use super::{DOTS_MAX, ENTRIES_MAX};
+use super::{DOTS_MAX, ENTRIES_MAX, REPLICAS_MAX};
 use crate::context::CausalContext;
 use crate::contribution::Contribution;
 use crate::dot::{Dot, ReplicaId};
+use crate::dot_fun::DotFun;
 use crate::line::Line;
+use crate::register::{Fate, MvRegister};
 
 /// Something with a canonical binary form. Implemented by the owner of an item key or a snapshot.
 pub trait Wire: Sized {
@@ -20,6 +24,9 @@ pub trait Wire: Sized {
 
 const KIND_ADD: u8 = 0;
 const KIND_SET: u8 = 1;
+
+const FATE_STANDS: u8 = 0;
+const FATE_REPLACED: u8 = 1;
 
 /// Appends a LEB128 varint.
 pub(super) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -56,6 +63,17 @@ impl Wire for String {
     }
 }
 
+/// There is no value, so there are no bytes of one.
+impl Wire for Infallible {
+    fn write(&self, _: &mut Vec<u8>) {
+        match *self {}
+    }
+
+    fn read(_: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Err(DecodeError::Malformed)
+    }
+}
+
 impl Wire for Dot {
     fn write(&self, out: &mut Vec<u8>) {
         out.push(self.replica.0);
@@ -63,7 +81,10 @@ impl Wire for Dot {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let replica = ReplicaId(reader.byte()?);
+        let replica = match reader.byte()? {
+            replica if usize::from(replica) < REPLICAS_MAX => ReplicaId(replica),
+            replica => return Err(DecodeError::ReplicaOutOfRange(replica)),
+        };
         match reader.varint()? {
             counter @ 1..=Dot::COUNTER_MAX => Ok(Self::new(replica, counter)),
             counter => Err(DecodeError::CounterOutOfRange(counter)),
@@ -136,16 +157,52 @@ impl<S: Wire> Wire for Line<S> {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut line = Self::default();
+        let count = reader.count(ENTRIES_MAX)?;
+        let mut entries = Vec::with_capacity(count);
+        for _ in 0..count {
+            entries.push((Dot::read(reader)?, Contribution::read(reader)?));
+        }
+        let entries = DotFun::from_canonical(entries).ok_or(DecodeError::NotCanonical)?;
+        Ok(Self { entries })
+    }
+}
+
+impl<V: Wire> Wire for MvRegister<V> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let entries = self.entries();
+        write_count(out, entries.len());
+        for (dot, fate) in entries {
+            dot.write(out);
+            match fate {
+                Fate::Stands(value) => {
+                    out.push(FATE_STANDS);
+                    value.write(out);
+                }
+                Fate::Replaced => out.push(FATE_REPLACED),
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut register = Self::default();
         let mut last = None;
-        for _ in 0..reader.count(ENTRIES_MAX)? {
+        for _ in 0..reader.count(REPLICAS_MAX)? {
             let dot = Dot::read(reader)?;
-            if last.is_some_and(|last| last >= dot) {
+            // Strictly ascending replicas: a second sibling of one replica is refused here.
+            if last.is_some_and(|last| last >= dot.replica) {
                 return Err(DecodeError::NotCanonical);
             }
-            last = Some(dot);
-            line.entries.insert(dot, Contribution::read(reader)?);
+            last = Some(dot.replica);
+            register.put(dot, read_fate(reader)?);
         }
-        Ok(line)
+        Ok(register)
+    }
+}
+
+fn read_fate<V: Wire>(reader: &mut Reader<'_>) -> Result<Fate<V>, DecodeError> {
+    match reader.byte()? {
+        FATE_STANDS => Ok(Fate::Stands(V::read(reader)?)),
+        FATE_REPLACED => Ok(Fate::Replaced),
+        fate => Err(DecodeError::UnknownKind(fate)),
     }
 }

@@ -2,13 +2,16 @@
 #![allow(dead_code, reason = "each test file uses its own part of the world")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+pub mod broken;
+
 use crdt::{Cart, Delta, ReplicaId};
 use proptest::prelude::*;
 
 pub type Item = u64;
 pub type Price = u64;
-pub type State = Cart<Item, Price>;
-pub type Change = Delta<Item, Price>;
+pub type Address = u64;
+pub type State = Cart<Item, Price, Address>;
+pub type Change = Delta<Item, Price, Address>;
 
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -27,6 +30,13 @@ pub enum Step {
     Remove {
         replica: usize,
         item: Item,
+    },
+    Assign {
+        replica: usize,
+        address: Address,
+    },
+    Clear {
+        replica: usize,
     },
     Retire {
         replica: usize,
@@ -59,6 +69,8 @@ pub fn steps(replicas: usize, deltas: bool) -> impl Strategy<Value = Vec<Step>> 
         2 => (replica.clone(), item.clone(), quantity, price)
             .prop_map(|(replica, item, quantity, price)| Step::Set { replica, item, quantity, price }),
         2 => (replica.clone(), item).prop_map(|(replica, item)| Step::Remove { replica, item }),
+        1 => (replica.clone(), 1_u64..4).prop_map(|(replica, address)| Step::Assign { replica, address }),
+        1 => replica.clone().prop_map(|replica| Step::Clear { replica }),
         1 => replica.clone().prop_map(|replica| Step::Retire { replica }),
         1 => replica.clone().prop_map(|replica| Step::BeginCheckout { replica }),
         1 => any::<prop::sample::Index>().prop_map(|checkout| Step::PlaceOrder { checkout }),
@@ -78,21 +90,29 @@ pub struct World {
     pub states: Vec<State>,
     pub deltas: Vec<Change>,
     pub checkouts: Vec<Checkout>,
-    join: fn(&mut State, &State),
+    joins: Joins,
 }
+
+/// How states and deltas are joined: the real joins, or broken ones, by which the suites are shown to bite.
+#[derive(Clone, Copy)]
+pub struct Joins {
+    pub state: fn(&mut State, &State),
+    pub delta: fn(&mut State, &Change),
+}
+
+pub const REAL: Joins = Joins { state: State::join, delta: State::join_delta };
 
 impl World {
     pub fn new(replicas: usize) -> Self {
-        Self::with_join(replicas, State::join)
+        Self::with(replicas, REAL)
     }
 
-    /// A world whose whole-state join is `join`: how the suites are shown to bite.
-    pub fn with_join(replicas: usize, join: fn(&mut State, &State)) -> Self {
-        Self { states: vec![State::default(); replicas], deltas: Vec::new(), checkouts: Vec::new(), join }
+    pub fn with(replicas: usize, joins: Joins) -> Self {
+        Self { states: vec![State::default(); replicas], deltas: Vec::new(), checkouts: Vec::new(), joins }
     }
 
-    pub fn after(replicas: usize, steps: &[Step]) -> Self {
-        let mut world = Self::new(replicas);
+    pub fn after(replicas: usize, steps: &[Step], joins: Joins) -> Self {
+        let mut world = Self::with(replicas, joins);
         steps.iter().for_each(|step| world.perform(step));
         world
     }
@@ -111,6 +131,14 @@ impl World {
                 let delta = self.states[*replica].remove(id(*replica), *item).unwrap();
                 self.deltas.push(delta);
             }
+            Step::Assign { replica, address } => {
+                let delta = self.states[*replica].assign_address(id(*replica), *address).unwrap();
+                self.deltas.push(delta);
+            }
+            Step::Clear { replica } => {
+                let delta = self.states[*replica].clear_address(id(*replica)).unwrap();
+                self.deltas.push(delta);
+            }
             Step::Retire { replica } => {
                 let deltas = self.states[*replica].retire(id(*replica));
                 self.deltas.extend(deltas);
@@ -125,28 +153,28 @@ impl World {
             Step::PlaceOrder { checkout } => {
                 if !self.checkouts.is_empty() {
                     let checkout = checkout.get(&self.checkouts);
-                    self.states[checkout.replica].join_delta(&checkout.cut);
+                    (self.joins.delta)(&mut self.states[checkout.replica], &checkout.cut);
                     self.deltas.push(checkout.cut.clone());
                 }
             }
             Step::Deliver { delta, to } => {
                 if !self.deltas.is_empty() && self.in_reach(delta.get(&self.deltas), *to) {
-                    self.states[*to].join_delta(delta.get(&self.deltas));
+                    (self.joins.delta)(&mut self.states[*to], delta.get(&self.deltas));
                 }
             }
             Step::Sync { from, to } => {
                 let from = self.states[*from].clone();
-                (self.join)(&mut self.states[*to], &from);
+                (self.joins.state)(&mut self.states[*to], &from);
             }
         }
     }
 
-    /// Every delta to every replica, in the order that `shuffle` gives, each twice.
-    pub fn deliver_everything(&mut self, shuffle: impl Fn(&mut Vec<usize>)) {
+    /// Every delta to every replica, each twice, in an order that `shuffle` gives for each replica.
+    pub fn deliver_everything(&mut self, mut shuffle: impl FnMut(&mut Vec<usize>)) {
         for state in &mut self.states {
             let mut order: Vec<usize> = (0..self.deltas.len()).chain(0..self.deltas.len()).collect();
             shuffle(&mut order);
-            order.into_iter().for_each(|at| state.join_delta(&self.deltas[at]));
+            order.into_iter().for_each(|at| (self.joins.delta)(state, &self.deltas[at]));
         }
     }
 
@@ -161,18 +189,5 @@ pub fn id(replica: usize) -> ReplicaId {
 
 /// The state as bytes: what "byte-identical" means.
 pub fn bytes(state: &State) -> Vec<u8> {
-    let lines = state.lines().map(|(item, line)| (*item, line.clone())).collect();
-    crdt::codec::encode_delta(&Change { context: state.context().clone(), lines })
-}
-
-/// A join that forgets causal contexts, as a naive union does: what was removed comes back.
-pub fn join_without_context(state: &mut State, other: &State) {
-    let mut lines: std::collections::BTreeMap<_, _> = state.lines().map(|(k, l)| (*k, l.clone())).collect();
-    let blind = crdt::CausalContext::new();
-    for (item, line) in other.lines() {
-        lines.entry(*item).or_default().join(&blind, line, &blind);
-    }
-    let mut context = state.context().clone();
-    context.join(other.context());
-    *state = State::from_parts(context, lines);
+    crdt::codec::encode_cart(state)
 }

@@ -60,7 +60,7 @@ impl Inbox {
     }
 
     async fn transaction(&self, handler: &impl Handler, events: &[&Received]) -> Result<Tally, HandleError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = chassis::database::begin(&self.pool).await?;
         let mut fresh = self.remember(&mut tx, events).await?;
         let mut tally = Tally::default();
         for event in events {

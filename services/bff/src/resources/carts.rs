@@ -26,6 +26,25 @@ pub struct Cart {
     lines: Vec<Line>,
     /// Null when the cart is empty or mixes currencies.
     total: Option<Money>,
+    /// What two orders took, each in its region while the regions could not talk; cancel one unless you meant it. As good as always
+    /// absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ordered_twice: Vec<OrderedTwice>,
+}
+
+/// Units of an offer that were ordered twice.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderedTwice {
+    offer_id: String,
+    quantity: i64,
+    /// The two orders.
+    order_ids: Vec<String>,
+}
+
+impl From<wire::OrderedTwice> for OrderedTwice {
+    fn from(wire: wire::OrderedTwice) -> Self {
+        Self { offer_id: wire.offer_id, quantity: wire.quantity, order_ids: wire.order_ids }
+    }
 }
 
 impl TryFrom<Option<wire::Cart>> for Cart {
@@ -38,6 +57,7 @@ impl TryFrom<Option<wire::Cart>> for Cart {
             version: wire.version,
             lines: wire.lines.into_iter().map(Line::try_from).collect::<Result<_, _>>()?,
             total: wire.total.map(Money::from),
+            ordered_twice: wire.ordered_twice.into_iter().map(OrderedTwice::from).collect(),
         })
     }
 }

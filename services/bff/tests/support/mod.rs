@@ -100,6 +100,7 @@ fn a_cart() -> Option<cart::Cart> {
         version: "v1".into(),
         lines: line().into_iter().collect(),
         total: money(590),
+        ordered_twice: Vec::new(),
     })
 }
 
@@ -117,6 +118,15 @@ impl cart::cart_service_server::CartService for Fake {
         request: tonic::Request<cart::GetCartRequest>,
     ) -> Result<Answer<cart::GetCartResponse>, Status> {
         self.answer("GetCart", &request, cart::GetCartResponse { cart: a_cart() })
+    }
+
+    type WatchCartStream = futures::stream::Empty<Result<cart::WatchCartResponse, Status>>;
+
+    async fn watch_cart(
+        &self,
+        _: tonic::Request<cart::WatchCartRequest>,
+    ) -> Result<Answer<Self::WatchCartStream>, Status> {
+        Err(Status::unimplemented("not asked by the bff"))
     }
 
     async fn add_line(

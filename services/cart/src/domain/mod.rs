@@ -2,14 +2,18 @@
 
 mod edit;
 mod item;
+mod join;
 mod limits;
+mod ordered_twice;
 mod snapshot;
 mod version;
 mod view;
 
 pub use edit::{Edit, EditedLine, LineState, Rejection, decide};
 pub use item::Item;
+pub use join::{JOINED_LINES_MAX, Joining, RefusedDelta};
 pub use limits::{LINE_UNITS_MAX, LINES_MAX, Quantity, UNITS_PER_EDIT_MAX, UnitsOutOfRange};
+pub use ordered_twice::{OrderedTwice, PlacedCut, missing, ordered_twice};
 pub use snapshot::Snapshot;
 pub use version::{MalformedVersion, Version};
 pub use view::{ViewLine, total, view};

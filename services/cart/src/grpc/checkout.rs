@@ -28,6 +28,7 @@ impl CartGrpc {
             return Err(fields.refusal());
         };
 
+        self.editable()?;
         let operation_key = format!("checkout:{key}");
         let request_digest = digest(&["checkout", &request.cart_version]);
         for race in 0..error::RACES_MAX {
@@ -41,13 +42,15 @@ impl CartGrpc {
                     None => current?,
                 }
             }
-            let (checkout, lines) = cut(&view(&row.state, &row.undecided_cuts), order_id, self.replica)?;
+            let (checkout, lines) = cut(&view(&row.state, &row.undecided_cuts), order_id, self.replica.id())?;
             let reply = BeginCheckoutResponse {
                 order_id: order_id.to_string(),
                 lines: lines.iter().map(wire::view_line).collect(),
             };
             let stored = Stored { request_digest: request_digest.clone(), outcome: reply.encode_to_vec() };
             if store::begin(&self.pool, cart_id, &row, &checkout, &operation_key, &stored).await? == Write::Done {
+                self.replica.log_grew();
+                self.reader.changed(cart_id).await;
                 return Ok(reply);
             }
         }
@@ -60,6 +63,8 @@ impl CartGrpc {
         let order_id = fields.parse("order_id", &request.order_id);
         let (Some(cart_id), Some(order_id)) = (cart_id, order_id) else { return Err(fields.refusal()) };
         store::abandon(&self.pool, cart_id, order_id).await?;
+        self.replica.log_grew();
+        self.reader.changed(cart_id).await;
         Ok(AbandonCheckoutResponse {})
     }
 }
@@ -81,5 +86,6 @@ fn cut(seen: &CartState, order_id: OrderId, replica: crdt::ReplicaId) -> Result<
         return Err(error::cart_empty());
     }
     let (operation, cut) = seen.cut(replica).map_err(|error| chassis::status::internal(&error))?;
-    Ok((Checkout { order_id, operation, cut }, lines))
+    let ordered = lines.iter().map(|line| (line.offer_id.clone(), line.quantity)).collect();
+    Ok((Checkout { order_id, operation, cut, lines: ordered }, lines))
 }

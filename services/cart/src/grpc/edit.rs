@@ -89,7 +89,7 @@ impl CartGrpc {
                 return repeated(stored, &asked.digest);
             }
             let edit = self.edit_of(request, &loaded).await?;
-            let Some(edited) = decide(&loaded.state, &request.item, &edit, self.replica)? else {
+            let Some(edited) = decide(&loaded.state, &request.item, &edit, self.replica.id())? else {
                 let version = Version(loaded.state.context).to_string();
                 return Ok(reply(Reply { line: None, version }));
             };
@@ -109,7 +109,7 @@ impl CartGrpc {
             return Ok(None);
         }
         let Ok(edit) = self.edit_of(request, &loaded).await else { return Ok(None) };
-        let Ok(Some(edited)) = decide(&loaded.state, &request.item, &edit, self.replica) else { return Ok(None) };
+        let Ok(Some(edited)) = decide(&loaded.state, &request.item, &edit, self.replica.id()) else { return Ok(None) };
         self.commit(&self.pool, asked, &loaded, &edited).await
     }
 
@@ -128,6 +128,8 @@ impl CartGrpc {
             store::commit_edit(database, *cart_id, loaded, item, edited, &asked.operation_key, &stored).await?;
         match written {
             Write::Done => {
+                self.replica.log_grew();
+                self.reader.changed(*cart_id).await;
                 self.recent.edited(*cart_id, item, loaded, edited).await;
                 Ok(Some(reply))
             }

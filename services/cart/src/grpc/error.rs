@@ -14,11 +14,18 @@ pub(super) const RACES_MAX: u32 = 20;
 
 impl From<StoreError> for Status {
     fn from(error: StoreError) -> Self {
-        match &error {
+        Self::from(&error)
+    }
+}
+
+impl From<&StoreError> for Status {
+    fn from(error: &StoreError) -> Self {
+        match error {
             StoreError::Database(database) => status::from_database(database),
-            StoreError::Corrupt(_) | StoreError::CorruptOfferId(_) | StoreError::CheckoutMissing(_) => {
-                status::internal(&error)
-            }
+            StoreError::Corrupt(_)
+            | StoreError::CorruptId(_)
+            | StoreError::CorruptState(_)
+            | StoreError::CheckoutMissing(_) => status::internal(error),
         }
     }
 }
@@ -69,4 +76,10 @@ pub(super) fn cart_empty() -> Status {
 /// Too many writers at once on this one cart.
 pub(super) fn cart_contended() -> Status {
     status::unavailable("CART_CONTENDED", "too many changes of this cart at once; try again", Duration::from_millis(50))
+}
+
+/// The database was restored from a backup under its old replica number; see ADR 7 for what to do.
+pub(super) fn rewound() -> Status {
+    let message = "carts of this region take no changes until its operators have looked at them";
+    status::unavailable("CART_LOG_REWOUND", message, Duration::from_secs(60))
 }

@@ -5,32 +5,52 @@ mod digest;
 mod edit;
 mod error;
 mod read;
-mod wire;
+mod watch;
+pub(crate) mod wire;
 
 use contracts::cart::v1::cart_service_server::CartService;
 use contracts::cart::v1::*;
-use crdt::ReplicaId;
-use ids::Region;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::cache::CartReader;
 use crate::catalog::Catalog;
+use crate::changes::Watchers;
 use crate::recent::RecentCarts;
+use crate::replication::Replica;
 
 /// `cart.v1.CartService`.
 #[derive(Clone)]
 pub struct CartGrpc {
     pool: PgPool,
     catalog: Catalog,
-    replica: ReplicaId,
+    replica: Replica,
     recent: RecentCarts,
+    reader: CartReader,
+    watchers: Watchers,
+    /// Streams end when it is cancelled.
+    draining: CancellationToken,
 }
 
 impl CartGrpc {
-    /// The service of `region`.
-    pub fn new(pool: PgPool, catalog: Catalog, region: Region) -> Self {
-        Self { pool, catalog, replica: ReplicaId(region.replica()), recent: RecentCarts::default() }
+    /// The service of `replica`.
+    pub fn new(pool: PgPool, catalog: Catalog, replica: Replica) -> Self {
+        let reader = CartReader::new(pool.clone(), None);
+        let (recent, watchers, draining) = Default::default();
+        Self { pool, catalog, replica, recent, reader, watchers, draining }
+    }
+
+    /// Reads through `reader`, and lets carts be watched through `watchers` until `draining` is cancelled.
+    #[must_use]
+    pub fn with_reads(self, reader: CartReader, watchers: Watchers, draining: CancellationToken) -> Self {
+        Self { reader, watchers, draining, ..self }
+    }
+
+    /// Refuses edits of a database that went back in time.
+    fn editable(&self) -> Result<(), Status> {
+        if self.replica.is_rewound() { Err(error::rewound()) } else { Ok(()) }
     }
 
     async fn connection(&self) -> Result<PoolConnection<Postgres>, Status> {
@@ -46,6 +66,12 @@ impl CartService for CartGrpc {
 
     async fn get_cart(&self, request: Request<GetCartRequest>) -> Result<Response<GetCartResponse>, Status> {
         self.get(request.into_inner()).await.map(Response::new)
+    }
+
+    type WatchCartStream = watch::CartStream;
+
+    async fn watch_cart(&self, request: Request<WatchCartRequest>) -> Result<Response<Self::WatchCartStream>, Status> {
+        self.watch(request.into_inner()).await.map(Response::new)
     }
 
     async fn add_line(&self, request: Request<AddLineRequest>) -> Result<Response<AddLineResponse>, Status> {

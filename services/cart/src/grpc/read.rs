@@ -1,12 +1,15 @@
 //! Creating and reading carts.
 
+use std::sync::Arc;
+
 use chassis::status::Fields;
 use contracts::cart::v1::{CreateCartRequest, CreateCartResponse, GetCartRequest, GetCartResponse};
 use ids::{CartId, CustomerId};
 use tonic::Status;
 
 use super::{CartGrpc, error, wire};
-use crate::domain::{CartState, view};
+use crate::cache::{CartReader, Visible};
+use crate::domain::CartState;
 use crate::store::{self, CartRow};
 
 impl CartGrpc {
@@ -16,12 +19,12 @@ impl CartGrpc {
         let owner_id = fields.parse("owner_id", &request.owner_id);
         let key = fields.parse("idempotency_key", &request.idempotency_key);
         let (Some(owner_id), Some(key)) = (owner_id, key) else { return Err(fields.refusal()) };
-        let fresh = CartId::generate();
-        let cart_id = store::create(&self.pool, fresh, owner_id, &key).await?;
-        if cart_id == fresh {
+        let cart_id = CartId::of_creation(owner_id, &key);
+        if store::create(&self.pool, cart_id, owner_id, &key).await? {
+            self.replica.log_grew();
             self.recent.created(cart_id, owner_id).await;
         }
-        Ok(CreateCartResponse { cart: Some(wire::cart(cart_id, &CartState::default())) })
+        Ok(CreateCartResponse { cart: Some(wire::cart(cart_id, &CartState::default(), &[])) })
     }
 
     pub(super) async fn get(&self, request: GetCartRequest) -> Result<GetCartResponse, Status> {
@@ -29,13 +32,20 @@ impl CartGrpc {
         let cart_id = fields.parse("cart_id", &request.cart_id);
         let owner_id = fields.parse("owner_id", &request.owner_id);
         let (Some(cart_id), Some(owner_id)) = (cart_id, owner_id) else { return Err(fields.refusal()) };
-        let row = self.owned_cart(cart_id, owner_id).await?;
-        Ok(GetCartResponse { cart: Some(wire::cart(cart_id, &view(&row.state, &row.undecided_cuts))) })
+        let visible = shown(&self.reader, cart_id, owner_id).await?;
+        Ok(GetCartResponse { cart: Some(visible.cart.clone()) })
     }
 
-    /// The cart, if it is there and `owner_id`'s.
+    /// The cart as stored, past the cache, if it is there and `owner_id`'s: for what decides on it.
     pub(super) async fn owned_cart(&self, cart_id: CartId, owner_id: CustomerId) -> Result<CartRow, Status> {
         let row = store::load(&self.pool, cart_id).await?;
         row.filter(|row| row.owner_id == owner_id).ok_or_else(|| error::cart_not_found(cart_id))
     }
+}
+
+/// The visible cart, if it is there and `owner_id`'s. Whose it is is looked at here, after the cache, so that no cache key and no shared
+/// load can hand one session's cart to another.
+pub(super) async fn shown(reader: &CartReader, cart_id: CartId, owner_id: CustomerId) -> Result<Arc<Visible>, Status> {
+    let visible = reader.read(cart_id).await.map_err(|error| Status::from(&*error))?;
+    visible.filter(|visible| visible.owner_id == owner_id).ok_or_else(|| error::cart_not_found(cart_id))
 }

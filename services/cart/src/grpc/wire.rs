@@ -1,22 +1,31 @@
 //! Domain types as wire types.
 
-use contracts::cart::v1::{Cart, CartLine};
+use contracts::cart::v1::{Cart, CartLine, OrderedTwice as WireOrderedTwice};
 use contracts::money::v1::Money as WireMoney;
 use ids::{CartId, OfferId};
 use money::Money;
 use prost::Message;
 use tonic::Status;
 
-use crate::domain::{CartState, Snapshot, Version, ViewLine, total};
+use crate::domain::{CartState, OrderedTwice, Snapshot, Version, ViewLine, total};
 
-/// The visible cart. `context` is that of the state, which names the version.
-pub(super) fn cart(cart_id: CartId, view: &CartState) -> Cart {
+/// The visible cart, and what two orders took of it. The view's context names the version.
+pub(crate) fn cart(cart_id: CartId, view: &CartState, ordered_twice: &[OrderedTwice]) -> Cart {
     let lines = ViewLine::of(view);
     Cart {
         cart_id: cart_id.to_string(),
         version: Version(view.context().clone()).to_string(),
         total: total(&lines).map(amount),
         lines: lines.iter().map(view_line).collect(),
+        ordered_twice: ordered_twice.iter().map(twice).collect(),
+    }
+}
+
+fn twice(twice: &OrderedTwice) -> WireOrderedTwice {
+    WireOrderedTwice {
+        offer_id: twice.offer_id.to_string(),
+        quantity: i64::try_from(twice.quantity).unwrap_or(i64::MAX),
+        order_ids: twice.order_ids.iter().map(ToString::to_string).collect(),
     }
 }
 

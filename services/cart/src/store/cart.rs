@@ -5,8 +5,8 @@ use crdt::{Cart, CausalContext};
 use ids::{CartId, CustomerId, IdempotencyKey};
 use sqlx::PgExecutor;
 
-use super::StoreError;
-use crate::domain::{CartDelta, CartState, Item};
+use super::{StoreError, twice};
+use crate::domain::{CartDelta, CartState, Item, OrderedTwice};
 
 /// A cart as stored.
 #[derive(Clone, Debug)]
@@ -19,9 +19,11 @@ pub struct CartRow {
     pub state: CartState,
     /// The cuts of undecided checkouts.
     pub undecided_cuts: Vec<CartDelta>,
+    /// What two orders took.
+    pub ordered_twice: Vec<OrderedTwice>,
 }
 
-/// Creates an empty cart for `owner_id`, or finds the one that this key created before. Returns its id.
+/// Creates an empty cart for `owner_id`. Returns whether it is new: the same key makes the same cart, in both regions.
 ///
 /// # Errors
 /// [`StoreError::Database`].
@@ -30,21 +32,24 @@ pub async fn create(
     cart_id: CartId,
     owner_id: CustomerId,
     key: &IdempotencyKey,
-) -> Result<CartId, StoreError> {
-    // The update that changes nothing makes a repeat return the row that is there.
+) -> Result<bool, StoreError> {
     let created = sqlx::query_scalar!(
-        "insert into cart (cart_id, owner_id, idempotency_key, context)
-         values ($1, $2, $3, $4)
-         on conflict on constraint cart_creation_once do update set owner_id = excluded.owner_id
-         returning cart_id",
+        r#"with created as (
+               insert into cart (cart_id, owner_id, idempotency_key, context)
+               values ($1, $2, $3, $4)
+               on conflict do nothing
+               returning cart_id
+           ), logged as (
+               insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta)
+               select cart_id, 'created', '', '', '' from created
+           )
+           select exists (select from created) as "created!""#,
         cart_id.as_uuid(),
         owner_id.as_uuid(),
         key.as_str(),
         encode_context(&CausalContext::new()),
-    )
-    .fetch_one(database)
-    .await?;
-    Ok(CartId::from_uuid(created))
+    );
+    Ok(created.fetch_one(database).await?)
 }
 
 /// Reads a cart whole, in one snapshot; `None` when there is none.
@@ -58,7 +63,15 @@ pub async fn load(database: impl PgExecutor<'_>, cart_id: CartId) -> Result<Opti
                       as "offer_ids!",
                   array(select l.line from cart_line l where l.cart_id = c.cart_id order by l.offer_id) as "lines!",
                   array(select k.cut from cart_checkout k where k.cart_id = c.cart_id and k.state = 'undecided')
-                      as "cuts!"
+                      as "cuts!",
+                  array(select t.offer_id from cart_ordered_twice t where t.cart_id = c.cart_id
+                        order by t.offer_id, t.first_order_id, t.second_order_id) as "twice_offer_ids!",
+                  array(select t.quantity from cart_ordered_twice t where t.cart_id = c.cart_id
+                        order by t.offer_id, t.first_order_id, t.second_order_id) as "twice_quantities!",
+                  array(select t.first_order_id from cart_ordered_twice t where t.cart_id = c.cart_id
+                        order by t.offer_id, t.first_order_id, t.second_order_id) as "twice_first!",
+                  array(select t.second_order_id from cart_ordered_twice t where t.cart_id = c.cart_id
+                        order by t.offer_id, t.first_order_id, t.second_order_id) as "twice_second!"
            from cart c
            where c.cart_id = $1"#,
         cart_id.as_uuid(),
@@ -75,6 +88,11 @@ pub async fn load(database: impl PgExecutor<'_>, cart_id: CartId) -> Result<Opti
         revision: row.revision,
         state: Cart::from_parts(decode_context(&row.context)?, lines),
         undecided_cuts: decode_cuts(&row.cuts)?,
+        ordered_twice: twice::kept(
+            &row.twice_offer_ids,
+            &row.twice_quantities,
+            &row.twice_first.into_iter().zip(row.twice_second).collect::<Vec<_>>(),
+        )?,
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use crdt::Dot;
 use crdt::codec::{encode_context, encode_delta};
-use ids::{CartId, OrderId};
+use ids::{CartId, OfferId, OrderId};
 use sqlx::PgExecutor;
 
 use super::edit::key_is_taken;
@@ -18,6 +18,8 @@ pub struct Checkout {
     pub operation: Dot,
     /// What it consumes once the order is placed.
     pub cut: CartDelta,
+    /// What is ordered: units by offer.
+    pub lines: Vec<(OfferId, u64)>,
 }
 
 /// Stores a checkout and moves the cart's version on, if the cart is still as it was read and the key is new.
@@ -34,16 +36,20 @@ pub async fn begin(
 ) -> Result<Write, StoreError> {
     let mut context = read.state.context().clone();
     context.insert(checkout.operation);
+    let offer_ids: Vec<String> = checkout.lines.iter().map(|(offer_id, _)| offer_id.to_string()).collect();
+    let quantities: Vec<i64> =
+        checkout.lines.iter().map(|(_, units)| i64::try_from(*units).unwrap_or(i64::MAX)).collect();
     let moved = sqlx::query_scalar!(
         r#"with moved as (
                update cart set context = $3, revision = revision + 1
                where cart_id = $1 and revision = $2
                returning cart_id
            ), begun as (
-               insert into cart_checkout (order_id, cart_id, cut) select $4, cart_id, $5 from moved
+               insert into cart_checkout (order_id, cart_id, cut, operation, seen, offer_ids, quantities)
+               select $4, cart_id, $5, $10, $11, $12, $13 from moved
            ), logged as (
-               insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta)
-               select cart_id, $6, $7, $8, $9 from moved
+               insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta, order_id)
+               select cart_id, $6, $7, $8, $9, $4 from moved
            )
            select count(*) as "moved!" from moved"#,
         cart_id.as_uuid(),
@@ -55,6 +61,10 @@ pub async fn begin(
         stored.request_digest,
         stored.outcome,
         encode_delta(&CartDelta::tick(checkout.operation)),
+        i64::try_from(checkout.operation.counter).unwrap_or(i64::MAX),
+        encode_context(read.state.context()),
+        &offer_ids,
+        &quantities,
     )
     .fetch_one(database)
     .await;

@@ -4,7 +4,9 @@
 mod cart;
 mod checkout;
 mod edit;
+pub mod replica;
 mod settle;
+mod twice;
 
 pub use cart::{CartRow, create, load};
 pub use checkout::{Checkout, begin};
@@ -23,9 +25,12 @@ pub enum StoreError {
     /// A stored value does not decode. Never written by this code: the row must be looked at.
     #[error("a stored cart value does not decode")]
     Corrupt(#[from] DecodeError),
-    /// A stored key is not an offer id.
-    #[error("a stored offer id is malformed")]
-    CorruptOfferId(#[from] ids::InvalidName),
+    /// A stored offer id or idempotency key is malformed.
+    #[error("a stored id is malformed")]
+    CorruptId(#[from] ids::InvalidName),
+    /// A stored checkout is in no state that we know.
+    #[error("a stored checkout is in the unknown state {0:?}")]
+    CorruptState(String),
     /// An order was placed from a checkout that is not here.
     #[error("order {0} has no checkout here")]
     CheckoutMissing(OrderId),

@@ -8,8 +8,9 @@ use sqlx::{PgConnection, PgExecutor};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-use super::StoreError;
-use crate::domain::{CartDelta, Item, LineEntries};
+use super::replica::checkout_lines;
+use super::{StoreError, twice};
+use crate::domain::{CartDelta, Item, LineEntries, missing};
 
 /// What a placed order found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub async fn consume(
     replica: ReplicaId,
 ) -> Result<Settled, StoreError> {
     let row = sqlx::query!(
-        "select k.cart_id, k.state, k.cut, c.context
+        "select k.cart_id, k.state, k.cut, k.offer_ids, k.quantities, c.context
          from cart_checkout k join cart c on c.cart_id = k.cart_id
          where k.order_id = $1
          for update",
@@ -57,6 +58,7 @@ pub async fn consume(
     let cut: CartDelta = decode_delta(&row.cut)?;
     let mut context = decode_context(&row.context)?;
     let mut lines = lines_named(connection, row.cart_id, &cut).await?;
+    let before = twice::quantities(&lines);
 
     // The cut, and in the same delta the entries of ours that it leaves spent: nobody else may drop them.
     let mut delta = cut.clone();
@@ -72,6 +74,9 @@ pub async fn consume(
     }
     context.join(&cut.context);
     write_settled(connection, row.cart_id, order_id, &context, &lines, &delta).await?;
+    let ordered = checkout_lines(&row.offer_ids, &row.quantities)?;
+    let missing = missing(&ordered, &before, &lines);
+    twice::record(connection, replica, CartId::from_uuid(row.cart_id), order_id, &missing).await?;
     Ok(Settled::Consumed)
 }
 
@@ -114,8 +119,8 @@ async fn write_settled(
          ), settled as (
              update cart_checkout set state = 'ordered' where order_id = $6
          ), logged as (
-             insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta)
-             values ($1, 'ordered:' || $6::text, '', '', $7)
+             insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta, order_id)
+             values ($1, 'ordered:' || $6::text, '', '', $7, $6)
          )
          update cart
          set context = $2, revision = revision + 1, line_count = line_count - (select count(*) from emptied)
@@ -145,6 +150,9 @@ pub async fn abandon(database: impl PgExecutor<'_>, cart_id: CartId, order_id: O
              update cart_checkout set state = 'abandoned'
              where order_id = $2 and cart_id = $1 and state = 'undecided'
              returning cart_id
+         ), logged as (
+             insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta, order_id)
+             select cart_id, 'abandoned:' || $2::text, '', '', '', $2 from dropped
          )
          update cart set revision = revision + 1 from dropped where cart.cart_id = dropped.cart_id",
         cart_id.as_uuid(),
@@ -166,7 +174,7 @@ pub async fn overdue(
 ) -> Result<Vec<Overdue>, StoreError> {
     let rows = sqlx::query!(
         "select cart_id, order_id from cart_checkout
-         where state = 'undecided' and begun_at < $1
+         where state = 'undecided' and origin is null and begun_at < $1
          order by begun_at
          limit $2",
         begun_before,

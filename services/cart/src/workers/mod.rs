@@ -1,7 +1,10 @@
-//! What runs by itself: consuming the cuts of placed orders, and settling checkouts that nobody came back for.
+//! What runs by itself: consuming the cuts of placed orders, settling checkouts that nobody came back for, trimming
+//! the log.
 
 mod overdue_checkouts;
 mod placed_orders;
+mod trim_log;
 
 pub use overdue_checkouts::settle_overdue_checkouts;
 pub use placed_orders::PlacedOrders;
+pub use trim_log::trim_log;

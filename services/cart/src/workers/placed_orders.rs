@@ -1,22 +1,22 @@
 //! `order.placed.v1`: what was ordered leaves the cart for good.
 
 use contracts::order::v1::OrderPlaced;
-use crdt::ReplicaId;
-use ids::{OrderId, Region};
+use ids::OrderId;
 use outbox::{HandleError, Handler, Received};
 use sqlx::PgConnection;
 
+use crate::replication::Replica;
 use crate::store::{self, StoreError};
 
 /// Joins the cut of each placed order.
 pub struct PlacedOrders {
-    replica: ReplicaId,
+    replica: Replica,
 }
 
 impl PlacedOrders {
-    /// For the carts of `region`.
-    pub fn new(region: Region) -> Self {
-        Self { replica: ReplicaId(region.replica()) }
+    /// For the carts of `replica`.
+    pub const fn new(replica: Replica) -> Self {
+        Self { replica }
     }
 }
 
@@ -29,8 +29,12 @@ impl Handler for PlacedOrders {
         let placed: OrderPlaced = event.decode()?;
         let order_id: OrderId =
             placed.order_id.parse().map_err(|error| HandleError::Poison(format!("order id: {error}")))?;
-        match store::consume(connection, order_id, self.replica).await {
-            Ok(_) => Ok(()),
+        match store::consume(connection, order_id, self.replica.id()).await {
+            Ok(_) => {
+                // Not committed yet; shipping finds it then, at the latest with the next operation or a second later.
+                self.replica.log_grew();
+                Ok(())
+            }
             Err(StoreError::Database(error)) => Err(HandleError::Database(error)),
             Err(error) => Err(HandleError::Poison(error.to_string())),
         }

@@ -1,11 +1,16 @@
 //! A cart service on a real database, with a catalogue of its own making.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+pub mod link;
+pub mod process;
+pub mod regions;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use cart::catalog::Catalog;
 use cart::grpc::CartGrpc;
+use cart::replication::Replica;
 use chassis::client::{Dependency, DependencyConfig};
 use contracts::cart::v1::cart_service_server::CartService as _;
 use contracts::cart::v1::*;
@@ -59,9 +64,9 @@ impl CatalogService for FakeCatalog {
     }
 }
 
-fn service(pool: &PgPool, catalog_url: &str) -> CartGrpc {
+fn service(pool: &PgPool, catalog_url: &str, replica: Replica) -> CartGrpc {
     let dependency = Dependency::new("catalog", catalog_url, DependencyConfig::default()).unwrap();
-    CartGrpc::new(pool.clone(), Catalog::new(dependency), Region::East)
+    CartGrpc::new(pool.clone(), Catalog::new(dependency), replica)
 }
 
 /// A shopper with one cart.
@@ -73,27 +78,34 @@ pub struct Shopper {
     pub pool: PgPool,
     pub owner_id: String,
     pub cart_id: String,
+    pub replica: Replica,
 }
 
 impl Shopper {
     /// Starts the service on `pool`, and a cart.
     pub async fn new(pool: PgPool) -> Self {
+        Self::in_region(pool, Region::East, None).await
+    }
+
+    /// Starts the service of `region` on `pool`, and a cart of `owner_id` or of somebody new.
+    pub async fn in_region(pool: PgPool, region: Region, owner_id: Option<&str>) -> Self {
         let catalog = FakeCatalog { price: Arc::new(AtomicI64::new(250)), ..FakeCatalog::default() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served = tonic::transport::Server::builder().add_service(CatalogServiceServer::new(catalog.clone()));
         tokio::spawn(served.serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener)));
-        let service = service(&pool, &url);
+        let replica = Replica::of(region);
+        let service = service(&pool, &url, replica.clone());
 
-        let owner_id = Uuid::now_v7().to_string();
+        let owner_id = owner_id.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
         let request = CreateCartRequest { owner_id: owner_id.clone(), idempotency_key: "cart".to_owned() };
         let cart = service.create_cart(Request::new(request)).await.unwrap().into_inner().cart.unwrap();
-        Self { service, catalog, catalog_url: url, pool, owner_id, cart_id: cart.cart_id }
+        Self { service, catalog, catalog_url: url, pool, owner_id, cart_id: cart.cart_id, replica }
     }
 
     /// Another process of the service, on the same database.
     pub fn another_process(&self) -> CartGrpc {
-        service(&self.pool, &self.catalog_url)
+        service(&self.pool, &self.catalog_url, self.replica.clone())
     }
 
     pub fn add_request(&self, key: &str, offer_id: &str, quantity: i64) -> AddLineRequest {
@@ -154,9 +166,10 @@ impl Shopper {
     /// What the consumer of order.placed.v1 does.
     pub async fn consume(&self, order_id: &str) -> cart::store::Settled {
         let mut transaction = self.pool.begin().await.unwrap();
-        let settled = cart::store::consume(&mut transaction, order_id.parse().unwrap(), crdt::ReplicaId(1));
+        let settled = cart::store::consume(&mut transaction, order_id.parse().unwrap(), self.replica.id());
         let settled = settled.await.unwrap();
         transaction.commit().await.unwrap();
+        self.replica.log_grew();
         settled
     }
 }

@@ -48,7 +48,7 @@ impl<P: Peer + Clone> InventoryService for InventoryGrpc<P> {
 
     async fn release(&self, request: Request<wire::ReleaseRequest>) -> Result<Response<wire::ReleaseResponse>, Status> {
         let order_id: OrderId = parse_id("order_id", &request.into_inner().order_id)?;
-        let mut transaction = self.pool.begin().await.map_err(StoreError::from)?;
+        let mut transaction = chassis::database::begin(&self.pool).await.map_err(StoreError::from)?;
         store::apply(&mut transaction, Event::ReleaseRequested, order_id, Utc::now()).await??;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(Response::new(wire::ReleaseResponse {}))

@@ -154,7 +154,7 @@ pub async fn settle(
     grant: &Grant,
     wanted: Option<&Reservation>,
 ) -> Result<bool, StoreError> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = chassis::database::begin(pool).await?;
     let and_lock: Option<&Lines> = wanted.map(|wanted| &wanted.lines);
     let credited = store::credit(&mut transaction, transfer.transfer_id, grant, and_lock).await?;
     let reserved = match wanted {

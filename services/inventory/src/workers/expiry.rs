@@ -117,7 +117,7 @@ pub async fn release_ended<O: Orders>(
 
 /// A transaction for each, as two in one would lock the stock of one after that of the other.
 async fn let_go(pool: &PgPool, order_id: OrderId) -> Result<(), StoreError> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = chassis::database::begin(pool).await?;
     let outcome = store::apply(&mut transaction, Event::FateEnded, order_id, Utc::now()).await?;
     transaction.commit().await?;
     metrics::counter!("inventory_reservations_expired_total").increment(1);

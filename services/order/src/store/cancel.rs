@@ -25,7 +25,7 @@ impl Store {
     /// Cancels a placed order in one transaction: its state, its event, and the duty to void the payment, which the recovery
     /// worker takes up at once. The row lock makes this and shipping wait for each other, and both start from placed.
     pub async fn cancel(&self, id: OrderId, customer: CustomerId) -> Result<Cancelled, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = chassis::database::begin(&self.pool).await?;
         let row = sqlx::query!(
             "select state, refusal from customer_order where order_id = $1 and customer_id = $2 for update",
             id.as_uuid(),

@@ -122,7 +122,7 @@ impl Store {
     ///
     /// False when it was no longer pending. The row lock makes one winner of two drivers, so there is one event.
     pub async fn mark_placed(&self, order: &Order) -> Result<bool, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = chassis::database::begin(&self.pool).await?;
         let updated = sqlx::query!(
             "update customer_order set state = 'placed', card_token = null, driver = null, drive_after = null
              where order_id = $1 and state = 'pending'",

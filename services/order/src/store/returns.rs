@@ -65,7 +65,7 @@ impl Store {
         lease: Duration,
         traceparent: Option<String>,
     ) -> Result<Return, ReturnRefused> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = chassis::database::begin(&self.pool).await?;
         let order = request.order.as_uuid();
         let row = sqlx::query!(
             "select state, refusal from customer_order where order_id = $1 and customer_id = $2 for update",

@@ -27,7 +27,7 @@ impl Store {
     /// Ships up to `limit` orders that are due, with their events, in one transaction; returns how many. An order that is being
     /// cancelled at this moment is skipped: if the cancel fails, the next batch has it.
     pub async fn ship_due(&self, limit: usize) -> Result<usize, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = chassis::database::begin(&self.pool).await?;
         let shipped = sqlx::query!(
             "update customer_order set state = 'shipped'
              where order_id in (

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::trace_context::span_with_parent;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use tracing::Instrument as _;
 
 use super::claim::{ClaimedPayment, ClaimedRefund, Work};
@@ -88,11 +88,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; the claim then runs out by itself and the work is found again.
     pub async fn record(&self, done: &Done) -> Result<Recorded, StoreError> {
-        let mut conn = self.pool.acquire().await?;
         let recorded = if Self::is_one_statement(done) {
+            let mut conn = self.pool.acquire().await?;
             self.record_in(&mut conn, done).await?
         } else {
-            let mut tx = conn.begin().await?;
+            let mut tx = chassis::database::begin(&self.pool).await?;
             let recorded = self.record_in(&mut tx, done).await?;
             tx.commit().await?;
             recorded
@@ -119,7 +119,7 @@ impl Store {
     }
 
     async fn record_together(&self, all: &[Done]) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = chassis::database::begin(&self.pool).await?;
         let mut recorded = Vec::with_capacity(all.len());
         for done in all {
             recorded.push(self.record_in(&mut tx, done).await?);

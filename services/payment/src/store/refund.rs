@@ -52,7 +52,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::RefundRejected`], [`StoreError::RefundIdReused`]: nothing was reserved.
     pub async fn reserve_refund(&self, request: &RefundRequest) -> Result<Reserved, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = chassis::database::begin(&self.pool).await?;
         self.guard(&mut tx, request.order).await?;
         let payment = read(&mut tx, request.order).await?;
         let digest = TermsDigest::of_refund(request.order, &request.shares);

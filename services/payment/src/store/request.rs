@@ -89,7 +89,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Illegal`] when the money is taken or about to be; [`StoreError::Database`].
     pub async fn request_void(&self, order: OrderId) -> Result<Payment, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = chassis::database::begin(&self.pool).await?;
         let payment = match request(&mut tx, order, Event::VoidRequested, Follow::Caller).await? {
             Some(payment) => payment,
             None => match bury(&mut tx, order).await? {

@@ -7,34 +7,44 @@ use ids::Region;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::sources::Read;
 use super::sources::database::snapshot;
+use super::sources::link::Link;
+use super::sources::{Read, carts};
 use crate::platform::Layout;
 
-/// What the eight databases say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What the eight databases and the link say.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activity {
     /// Things that will change by themselves.
     pub in_flight: i64,
-    /// Of each database: counts and sums that every step of an order, payment, reservation, transfer or checkout changes, and no
-    /// later step changes back. `None` where it cannot be read; the checks that need it then say so.
+    /// Of each database: counts and sums that every step of an order, payment, reservation, transfer or checkout changes, and every edit
+    /// of a cart that the other region gets to see; no later step changes them back. `None` where it cannot be read; the checks that
+    /// need it then say so.
     marks: Vec<Option<String>>,
+    link: Link,
 }
 
 /// Looks at both regions.
 pub async fn look(layout: &Layout) -> Activity {
-    let (east, west) = tokio::join!(look_at(layout, Region::East), look_at(layout, Region::West));
-    Activity { in_flight: east.in_flight + west.in_flight, marks: [east.marks, west.marks].concat() }
+    let link = Link::read(layout).await;
+    let (east, west) = tokio::join!(look_at(layout, Region::East, link), look_at(layout, Region::West, link));
+    Activity { in_flight: east.in_flight + west.in_flight, marks: [east.marks, west.marks].concat(), link }
 }
 
-async fn look_at(layout: &Layout, region: Region) -> Activity {
-    let mut activity = Activity::default();
+async fn look_at(layout: &Layout, region: Region, link: Link) -> Activity {
+    let mut activity = Activity { in_flight: 0, marks: Vec::new(), link };
     for (database, query) in [("order", ORDERS), ("payment", PAYMENTS), ("inventory", INVENTORY), ("cart", CARTS)] {
         let seen = snapshot(layout, region, database, async |conn| count(conn, query).await).await;
         activity.in_flight += seen.as_ref().map_or(0, |(in_flight, _)| *in_flight);
         activity.marks.push(seen.ok().map(|(_, mark)| mark));
     }
     activity.in_flight += unheard_cancellations(layout, region).await.unwrap_or_default();
+    // What a cut keeps back is waited for in vain.
+    if link == Link::Open {
+        let seen = replication(layout, region).await;
+        activity.in_flight += seen.as_ref().map_or(0, |(in_flight, _)| *in_flight);
+        activity.marks.push(seen.ok().map(|(_, mark)| mark));
+    }
     activity
 }
 
@@ -45,6 +55,16 @@ async fn count(conn: &mut PgConnection, query: &'static str) -> Result<(i64, Str
             .fetch_one(conn)
             .await?;
     Ok((in_flight + unpublished, mark))
+}
+
+/// Edits of carts that the other region has not acknowledged; and a mark that moves with every edit, made here or there.
+async fn replication(layout: &Layout, region: Region) -> Read<(i64, String)> {
+    snapshot(layout, region, "cart", async |conn| {
+        let in_flight = carts::unacknowledged(conn, region).await?;
+        let mark = sqlx::query_scalar(EDITS).fetch_one(conn).await?;
+        Ok((in_flight, mark))
+    })
+    .await
 }
 
 /// Cancelled orders whose stock is not free yet. This is the one step that leaves no trace of itself between Kafka and the consumer:
@@ -96,10 +116,13 @@ const INVENTORY: &str = "
             (select count(*) from rights_transfer_out))
     from reservation";
 
-/// An edit of a cart concerns nobody else: only checkouts count. One whose order was never stored is waited for in vain, but
-/// no longer than it takes the rest to settle: see the check `settled`.
+/// Checkouts, each waited for in the region that began it. One whose order was never stored is waited for in vain, but no longer than
+/// it takes the rest to settle: see the check `settled`.
 const CARTS: &str = "
     select
-        count(*) filter (where state = 'undecided'),
+        count(*) filter (where state = 'undecided' and origin is null),
         concat_ws(' ', count(*), count(*) filter (where state = 'ordered'), count(*) filter (where state = 'abandoned'))
     from cart_checkout";
+
+/// Every write of a cart moves its revision on.
+const EDITS: &str = "select concat_ws(' ', count(*), sum(revision)) from cart";

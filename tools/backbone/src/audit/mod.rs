@@ -8,7 +8,7 @@
 //! asks none of the services. It changes nothing.
 
 mod activity;
-mod both;
+pub(crate) mod both;
 mod checks;
 mod print;
 pub mod report;
@@ -25,7 +25,7 @@ use self::report::{Report, Verdict};
 use crate::platform::Layout;
 use crate::replay::report::write_json;
 
-/// Between two looks at what is in flight. A look costs eight connections and as many counts.
+/// Between two looks at what is in flight. A look costs some fourteen connections and as many counts.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Flags of `backbone audit`.

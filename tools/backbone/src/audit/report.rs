@@ -22,7 +22,7 @@ pub enum Verdict {
     Failed,
     /// It could not be told: a store could not be read, or moved while it was. Never taken for passed.
     Inconclusive,
-    /// There is nothing to check yet.
+    /// There is nothing to check: what it would compare need not agree now. Not a doubt, so it leaves the exit status alone.
     Skipped,
 }
 
@@ -173,7 +173,7 @@ pub fn conclude(check: &'static str, examine: impl FnOnce() -> Result<Examined, 
     }
 }
 
-/// A check that has nothing to look at yet.
+/// A check that does not apply now.
 pub fn skipped(check: &'static str, why: &str) -> Finding {
     bare(check, Verdict::Skipped, why.to_owned())
 }

@@ -56,6 +56,11 @@ struct ReturnRequest<'a> {
 }
 
 #[derive(Serialize)]
+struct QuantityRequest {
+    quantity: i64,
+}
+
+#[derive(Serialize)]
 struct Nothing {}
 
 /// The BFF of one region.
@@ -90,6 +95,45 @@ impl Api {
         line: &LineRequest<'_>,
     ) -> Result<Changed, CallError> {
         self.post(&format!("/v1/carts/{cart}/lines"), session, key, line).await
+    }
+
+    /// Replaces the quantity of a line.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn set_line(
+        &self,
+        session: &Session,
+        cart: CartId,
+        key: &str,
+        offer_id: &str,
+        quantity: i64,
+    ) -> Result<Changed, CallError> {
+        let path = format!("/v1/carts/{cart}/lines/{offer_id}");
+        self.change(Method::PUT, &path, session, key, &QuantityRequest { quantity }).await
+    }
+
+    /// Removes a line; one that is not there is fine.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn remove_line(
+        &self,
+        session: &Session,
+        cart: CartId,
+        key: &str,
+        offer_id: &str,
+    ) -> Result<Changed, CallError> {
+        let path = format!("/v1/carts/{cart}/lines/{offer_id}");
+        self.change(Method::DELETE, &path, session, key, &Nothing {}).await
+    }
+
+    /// A cart as it is answered: all of it, for whoever compares two answers.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn cart(&self, session: &Session, cart: CartId) -> Result<serde_json::Value, CallError> {
+        self.get(&format!("/v1/carts/{cart}"), session).await
     }
 
     /// Orders a cart. The order may still be pending.
@@ -156,10 +200,21 @@ impl Api {
         key: &str,
         body: &impl Serialize,
     ) -> Result<T, CallError> {
+        self.change(Method::POST, path, session, key, body).await
+    }
+
+    async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        session: &Session,
+        key: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CallError> {
         let unwritable = |source| CallError::Unreadable { path: path.to_owned(), source };
         let body = Bytes::from(serde_json::to_vec(body).map_err(unwritable)?);
         let request = Request::builder()
-            .method(Method::POST)
+            .method(method)
             .uri(path)
             .header(AUTHORIZATION, session.authorization.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))

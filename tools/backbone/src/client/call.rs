@@ -59,6 +59,15 @@ impl CallError {
         }
     }
 
+    /// Why, in words so few that they can be counted.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Refused { status, problem, .. } => format!("{} {}", status.as_u16(), problem.code),
+            Self::Transport(_) => "no answer".to_owned(),
+            Self::Unreadable { .. } => "unreadable answer".to_owned(),
+        }
+    }
+
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,

@@ -6,12 +6,7 @@ use std::path::PathBuf;
 use ids::Region;
 
 use super::session::SessionKey;
-use crate::platform::{Layout, Prefix};
-
-/// Number of the BFF within its region's prefix, and its port.
-const BFF: (u8, u16) = (15, 8080);
-/// The same of inventory, which also serves the catalogue.
-const INVENTORY: (u8, u16) = (12, 50_051);
+use crate::platform::{Layout, Prefix, Settings};
 
 /// Flags that find the system.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,16 +63,14 @@ impl DeploymentArgs {
         let session_key = SessionKey::read(&self.run_dir.join("secrets/session.key"))?;
         // A system that was started by other means has no record; then the flags or the defaults say where it is.
         let recorded = Layout::load(&self.run_dir).map(|layout| layout.settings).unwrap_or_default();
-        let endpoint = |prefix: Prefix| Endpoint { bff: address(prefix, BFF), inventory: address(prefix, INVENTORY) };
+        let (east, west) = (self.east.unwrap_or(recorded.east), self.west.unwrap_or(recorded.west));
+        let layout = Layout::new(&self.run_dir, Settings { east, west, ..recorded })?;
+        let endpoint = |region| Endpoint { bff: layout.bff(region).into(), inventory: layout.inventory(region).into() };
         Ok(Deployment {
-            east: endpoint(self.east.unwrap_or(recorded.east)),
-            west: endpoint(self.west.unwrap_or(recorded.west)),
+            east: endpoint(Region::East),
+            west: endpoint(Region::West),
             session_key,
             run_dir: self.run_dir.clone(),
         })
     }
-}
-
-fn address(prefix: Prefix, (host, port): (u8, u16)) -> SocketAddr {
-    SocketAddr::new(prefix.host(host).into(), port)
 }

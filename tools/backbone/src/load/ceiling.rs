@@ -44,9 +44,10 @@ pub struct Ceiling {
 }
 
 impl Ceiling {
-    /// Orders a second that both regions could place if an order cost so many commits and nothing else cost anything.
-    pub fn orders_per_second(&self, commits_per_order: f64) -> f64 {
-        (self.east_commits_per_second + self.west_commits_per_second) / commits_per_order
+    /// Orders a second that both regions could place if an order cost so many write transactions, each as much as one of
+    /// pgbench's, and nothing else cost anything.
+    pub fn orders_per_second(&self, write_transactions_of_one: f64) -> f64 {
+        (self.east_commits_per_second + self.west_commits_per_second) / write_transactions_of_one
     }
 }
 
@@ -61,7 +62,10 @@ pub async fn measure(run_dir: &Path, clients: u16) -> anyhow::Result<Ceiling> {
 }
 
 /// On the path, or where Debian puts it, newest version first.
-fn find_pgbench() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// It is in neither.
+pub fn find_pgbench() -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("pgbench"));
     let versions = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten();

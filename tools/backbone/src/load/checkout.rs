@@ -67,7 +67,7 @@ impl Loader {
     async fn search(&mut self, args: &CheckoutArgs, steps: &mut Vec<Step>) -> anyhow::Result<u32> {
         let mut search = Search::default();
         while let Some(rate) = search.next() {
-            let step = self.at(rate, orders_in(rate, args.step_duration)).await?;
+            let step = self.at(rate, orders_in(rate, args.step_seconds)).await?;
             let is_good = step.is_good(args.p99_limit_ms);
             eprintln!("{rate}/s: {} {}", if is_good { "good" } else { "bad" }, step.latency);
             search.learn(rate, is_good);
@@ -77,20 +77,20 @@ impl Loader {
         Ok(search.highest_good().unwrap_or(1))
     }
 
-    /// Runs the rate for the whole duration and counts its commits; a rate that was searched falls back a little until it
+    /// Runs the rate for the whole duration and counts what it costs; a rate that was searched falls back a little until it
     /// holds.
     async fn hold(
         &mut self,
         mut rate: u32,
         args: &CheckoutArgs,
         deployment: &Deployment,
-    ) -> anyhow::Result<(Step, Option<Vec<commits::PerOrder>>)> {
+    ) -> anyhow::Result<(Step, Option<commits::PerOrder>)> {
         let mut fall_backs_left = if args.rate.is_none() { FALL_BACKS_MAX } else { 0 };
         loop {
-            // Carts are filled before the counting begins: an order's commits are those from its checkout on.
-            let carts = self.shops.fill(orders_in(rate, args.duration)).await?;
+            // Carts are filled before the counting begins: an order's cost is that from its checkout on.
+            let carts = self.shops.fill(orders_in(rate, args.seconds)).await?;
             let meter = if args.no_ceiling { None } else { Some(Meter::start(&deployment.run_dir).await?) };
-            eprintln!("holding {rate}/s for {} s", args.duration.as_secs());
+            eprintln!("holding {rate}/s for {} s", args.seconds);
             let (step, replies) = open_loop::run(&self.shops, carts, rate).await;
             self.settle(&replies).await;
             self.replies.extend(replies);
@@ -127,7 +127,7 @@ impl Loader {
     }
 }
 
-/// Counts the commits of a run.
+/// Counts the write transactions of a run.
 struct Meter {
     idle: commits::Counts,
     idle_for: Duration,
@@ -144,14 +144,13 @@ impl Meter {
         Ok(Self { idle, idle_for: since.elapsed(), before, began: Instant::now() })
     }
 
-    async fn stop(self, run_dir: &Path, orders: usize) -> anyhow::Result<Vec<commits::PerOrder>> {
+    async fn stop(self, run_dir: &Path, orders: usize) -> anyhow::Result<commits::PerOrder> {
         let after = commits::read_settled(run_dir).await?;
-        let idle = (&self.idle, self.idle_for);
-        Ok(commits::per_order(idle, &self.before, &after, self.began.elapsed(), orders))
+        let idle = (self.idle, self.idle_for);
+        Ok(commits::per_order(idle, self.before, after, self.began.elapsed(), orders))
     }
 }
 
-fn orders_in(rate: u32, duration: Duration) -> usize {
-    let orders = u64::from(rate) * duration.as_secs();
-    usize::try_from(orders).unwrap_or(usize::MAX)
+fn orders_in(rate: u32, seconds: u64) -> usize {
+    usize::try_from(u64::from(rate) * seconds).unwrap_or(usize::MAX)
 }

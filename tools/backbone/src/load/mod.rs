@@ -20,9 +20,19 @@ pub mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use crate::client::DeploymentArgs;
+
+/// Length of the run at the rate given or found, in seconds.
+pub const SECONDS: u64 = 30;
+/// Length of each step of the search, in seconds.
+const STEP_SECONDS: u64 = 6;
+/// No run is longer: its carts are all filled beforehand.
+const SECONDS_MAX: u64 = 3_600;
+/// The p99 that a rate has to stay below.
+const P99_LIMIT_MS: u32 = 100;
+/// Database clients per region that the ceiling is measured with.
+const CLIENTS: u16 = 16;
 
 /// Flags of `backbone load`.
 #[derive(Clone, Debug, clap::Args)]
@@ -46,18 +56,18 @@ pub struct CheckoutArgs {
     #[arg(long)]
     pub rate: Option<u32>,
     /// Seconds of the run at the rate given or found.
-    #[arg(long, default_value = "30", value_parser = seconds)]
-    pub duration: Duration,
+    #[arg(long = "duration", value_name = "SECONDS", default_value_t = SECONDS, value_parser = in_seconds())]
+    pub seconds: u64,
     /// Seconds of each step of the search.
-    #[arg(long, default_value = "6", value_parser = seconds)]
-    pub step_duration: Duration,
+    #[arg(long = "step-duration", value_name = "SECONDS", default_value_t = STEP_SECONDS, value_parser = in_seconds())]
+    pub step_seconds: u64,
     /// A rate is good while 99 of 100 orders are placed within this many milliseconds, and none fails.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = P99_LIMIT_MS)]
     pub p99_limit_ms: u32,
     /// Database clients per region that the ceiling is measured with.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = CLIENTS)]
     pub clients: u16,
-    /// Neither count commits nor measure the ceiling; needs no database password.
+    /// Neither count write transactions nor measure the ceiling; needs no database password.
     #[arg(long)]
     pub no_ceiling: bool,
     /// Ask for every order afterwards and compare it with the answer its shopper got.
@@ -71,10 +81,25 @@ pub struct CheckoutArgs {
     pub deployment: DeploymentArgs,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(seconds @ 1..=3_600) => Ok(Duration::from_secs(seconds)),
-        _ => Err("expected 1 to 3600 seconds".to_owned()),
+/// Reads the length of a run from the command line.
+pub fn in_seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=SECONDS_MAX)
+}
+
+impl CheckoutArgs {
+    /// The whole measurement: search, ceiling and verification, the rate found held for so many seconds.
+    pub fn in_full(seconds: u64, deployment: DeploymentArgs) -> Self {
+        Self {
+            rate: None,
+            seconds,
+            step_seconds: STEP_SECONDS.min(seconds),
+            p99_limit_ms: P99_LIMIT_MS,
+            clients: CLIENTS,
+            no_ceiling: false,
+            verify: true,
+            json: None,
+            deployment,
+        }
     }
 }
 

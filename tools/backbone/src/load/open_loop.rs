@@ -140,12 +140,7 @@ fn told(answer: Result<OrderStatus, CallError>) -> Told {
         Ok(order) => return told_order(order),
         Err(error) => error,
     };
-    // Reasons are few, so that they can be counted.
-    let why = match &error {
-        CallError::Refused { status, problem, .. } => format!("{} {}", status.as_u16(), problem.code),
-        CallError::Transport(_) => "no answer".to_owned(),
-        CallError::Unreadable { .. } => "unreadable answer".to_owned(),
-    };
+    let why = error.reason();
     if error.is_refusal() { Told::Refused(why) } else { Told::Unclear(why) }
 }
 

@@ -27,13 +27,11 @@ pub struct Report {
 /// What orders cost the databases, beside what those could do at best.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cost {
-    /// By service.
-    pub services: Vec<PerOrder>,
-    /// Sum over the services.
-    pub commits_per_order: f64,
+    /// What one order cost.
+    pub order: PerOrder,
     /// pgbench on both regions at once.
     pub ceiling: Ceiling,
-    /// Its commits a second over the commits of an order.
+    /// Its commits a second over the write transactions of an order.
     pub ceiling_orders_per_second: f64,
     /// The rate held over the ceiling.
     pub ratio: f64,
@@ -41,11 +39,10 @@ pub struct Cost {
 
 impl Cost {
     /// Compares the rate that was held with the ceiling.
-    pub fn new(services: Vec<PerOrder>, ceiling: Ceiling, rate: u32) -> Self {
-        let commits_per_order = services.iter().map(|service| service.commits_per_order).sum();
-        let ceiling_orders_per_second = ceiling.orders_per_second(commits_per_order);
+    pub fn new(order: PerOrder, ceiling: Ceiling, rate: u32) -> Self {
+        let ceiling_orders_per_second = ceiling.orders_per_second(order.write_transactions);
         let ratio = f64::from(rate) / ceiling_orders_per_second;
-        Self { services, commits_per_order, ceiling, ceiling_orders_per_second, ratio }
+        Self { order, ceiling, ceiling_orders_per_second, ratio }
     }
 }
 
@@ -93,11 +90,15 @@ fn print_step(out: &mut impl Write, name: &str, step: &Step, p99_limit_ms: u32) 
 }
 
 fn print_cost(out: &mut impl Write, cost: &Cost, rate: u32) -> io::Result<()> {
-    writeln!(out, "commits of one order (both regions, counted; idling taken off)")?;
-    for PerOrder { service, commits_per_order, idle_per_second } in &cost.services {
-        writeln!(out, "      {service:<10} {commits_per_order:>6.2}   (idle {idle_per_second:.1}/s)")?;
+    let PerOrder { write_transactions, log_flushes, idle_write_transactions_per_second } = &cost.order;
+    writeln!(
+        out,
+        "one order, in both regions: {write_transactions:.1} write transactions \
+         (counted by their ids; {idle_write_transactions_per_second:.1}/s of idling taken off)"
+    )?;
+    if let Some(log_flushes) = log_flushes {
+        writeln!(out, "      {log_flushes:.1} flushes of the write-ahead log: commits at the same moment share one")?;
     }
-    writeln!(out, "      {:<10} {:>6.2}", "all", cost.commits_per_order)?;
     let Ceiling { clients, east_commits_per_second: east, west_commits_per_second: west } = cost.ceiling;
     writeln!(out, "ceiling: pgbench with {clients} clients on each region: {east:.0} + {west:.0} commits/s")?;
     writeln!(

@@ -3,7 +3,7 @@
 use super::Progress;
 use super::error::PlatformError;
 use super::layout::Layout;
-use super::part::PartName;
+use super::part::{Part, PartName};
 use super::plan::{self, Scope};
 use super::runner::Runner;
 
@@ -12,8 +12,22 @@ use super::runner::Runner;
 /// # Errors
 /// There is no such part, or it does not get ready.
 pub async fn start(layout: &Layout, part: &PartName, progress: Progress<'_>) -> Result<(), PlatformError> {
+    start_changed(layout, part, progress, |_| {}).await
+}
+
+/// As [`start`], but with the part changed: another program, another environment. The change lasts until the process ends.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_changed(
+    layout: &Layout,
+    part: &PartName,
+    progress: Progress<'_>,
+    change: impl FnOnce(&mut Part),
+) -> Result<(), PlatformError> {
     let runner = Runner::open(layout, progress).await?;
-    let part = plan::find(plan::parts(layout, Scope::System)?, part)?;
+    let mut part = plan::find(plan::parts(layout, Scope::System)?, part)?;
+    change(&mut part);
     runner.start(&part).await
 }
 

@@ -25,6 +25,11 @@ pub const TOPICS: [&str; 5] =
 /// Partitions of a topic: how many members of a group can work side by side.
 const PARTITIONS: i32 = 4;
 
+/// Port of the listener for clients of the other region, who come through the link. It is apart from the usual one because a broker
+/// tells its clients where the brokers are, by the listener that they asked: those of the other region must be told the link's
+/// addresses, or they would go around it after the first question.
+pub const WAN_PORT: u16 = 9094;
+
 /// The region's brokers.
 pub fn parts(layout: &Layout, region: Region) -> Vec<Part> {
     (0..layout.settings.brokers).map(|index| broker(layout, region, index)).collect()
@@ -48,6 +53,8 @@ fn broker(layout: &Layout, region: Region, index: u8) -> Part {
             ("node_id", &(index + 1).to_string()),
             ("voters", &voters.join(",")),
             ("address", &address.ip().to_string()),
+            ("wan_port", &WAN_PORT.to_string()),
+            ("wan_address", &layout.wan_to(region, 3 + index, 9092).to_string()),
             ("data", &layout.data(&name).join("log").display().to_string()),
             ("replication", &brokers.to_string()),
             ("in_sync_min", &(brokers / 2 + 1).to_string()),
@@ -63,7 +70,7 @@ fn broker(layout: &Layout, region: Region, index: u8) -> Part {
         arguments,
         environment: Vec::new(),
         configuration: Some(configuration),
-        listens: vec![address, layout.address(region, 3 + index, 9093)],
+        listens: [9092, 9093, WAN_PORT].map(|port| layout.address(region, 3 + index, port)).into(),
         probe: Probe::Kafka(address),
         stop_signal: StopSignal::Terminate,
         name,
@@ -194,6 +201,7 @@ mod tests {
             "node.id=3\n",
             "controller.quorum.voters=1@127.1.0.3:9093,2@127.1.0.4:9093,3@127.1.0.5:9093\n",
             "\nmin.insync.replicas=2\n",
+            "\nadvertised.listeners=PLAINTEXT://127.1.0.5:9092,WAN://127.3.0.105:9092\n",
             "auto.create.topics.enable=false\n",
         ] {
             assert!(last.contains(expected), "{expected:?} in\n{last}");

@@ -2,6 +2,8 @@
 //! defaults.
 //!
 //! Each region has an address prefix, so every part keeps its usual port and each link between regions is one address pair.
+//! From one region the other is reached through the `wan` alone: at an address of the link that stands for the other's
+//! ([`Layout::wan_to`]).
 //! A second system stands beside the first when it has another run directory and other prefixes.
 
 use std::fmt;
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::PlatformError;
 use super::part::{PartName, Zone};
+use super::services::Service;
 
 /// The first three numbers of the loopback addresses of a zone, such as `127.1.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +77,7 @@ pub struct Settings {
     pub east: Prefix,
     /// Prefix of region west.
     pub west: Prefix,
-    /// Prefix of the outside world: the payment provider.
+    /// Prefix of the outside world: the payment provider, the link between the regions.
     pub outside: Prefix,
     /// Kafka brokers per region, 1 or 3.
     pub brokers: u8,
@@ -172,7 +175,40 @@ impl Layout {
 
     /// Where the region's front door (HTTP) is.
     pub const fn bff(&self, region: Region) -> SocketAddrV4 {
-        self.address(region, 15, 8080)
+        Service::Bff.listen(self, region)
+    }
+
+    /// Where the region's inventory, which also serves the catalogue, answers (gRPC).
+    pub const fn inventory(&self, region: Region) -> SocketAddrV4 {
+        Service::Inventory.listen(self, region)
+    }
+
+    /// Where the other region reaches number `host` of `region`: on the link, at the same port. Number 112 of the outside world
+    /// stands for 12 of region east, 212 for 12 of region west. `host` is below 50.
+    pub const fn wan_to(&self, region: Region, host: u8, port: u16) -> SocketAddrV4 {
+        let first = match region {
+            Region::East => 100,
+            Region::West => 200,
+        };
+        SocketAddrV4::new(self.settings.outside.host(first + host), port)
+    }
+
+    /// Where the other region reaches a service of `region`.
+    pub const fn wan_service(&self, region: Region, service: Service) -> SocketAddrV4 {
+        let there = service.listen(self, region);
+        self.wan_to(region, there.ip().octets()[3], there.port())
+    }
+
+    /// The brokers of `region` as Kafka clients in the other region want them.
+    pub fn wan_kafka_bootstrap(&self, region: Region) -> String {
+        let across = |there: &SocketAddrV4| self.wan_to(region, there.ip().octets()[3], there.port()).to_string();
+        let brokers: Vec<String> = self.kafka(region).iter().map(across).collect();
+        brokers.join(",")
+    }
+
+    /// Where the link's control panel answers (HTTP).
+    pub const fn wan(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.settings.outside.host(30), 8080)
     }
 
     /// Where the payment provider answers (HTTP).
@@ -244,5 +280,13 @@ mod tests {
         let settings = Settings { brokers: 3, ..Settings::default() };
         let layout = Layout::new(Path::new("/nowhere"), settings).unwrap();
         assert_eq!(layout.kafka_bootstrap(Region::West), "127.2.0.3:9092,127.2.0.4:9092,127.2.0.5:9092");
+        assert_eq!(layout.wan_kafka_bootstrap(Region::West), "127.3.0.203:9092,127.3.0.204:9092,127.3.0.205:9092");
+    }
+
+    #[test]
+    fn the_link_stands_in_for_each_region_at_the_usual_ports() {
+        let layout = Layout::new(Path::new("/nowhere"), Settings::default()).unwrap();
+        let inventory = Region::ALL.map(|region| layout.wan_service(region, Service::Inventory).to_string());
+        assert_eq!(inventory, ["127.3.0.112:50051", "127.3.0.212:50051"]);
     }
 }

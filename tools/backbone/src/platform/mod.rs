@@ -30,14 +30,16 @@ mod status;
 mod template;
 mod tool;
 mod up;
+mod wan;
 
-pub use control::{kill, start, stop};
+pub use control::{kill, start, start_changed, stop};
 pub use down::down;
 pub use error::PlatformError;
 pub use kafka::TOPICS;
 pub use layout::{InvalidPrefix, Layout, Prefix, Settings};
 pub use part::{PartName, Zone};
 pub use plan::Scope;
+pub use services::Service;
 pub use status::{PartStatus, status, table};
 pub use up::{Options, up};
 

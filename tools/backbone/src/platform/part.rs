@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub enum Zone {
     /// One of our regions.
     Region(Region),
-    /// Other people's systems: the payment provider.
+    /// What belongs to no region: the payment provider, the link between the regions.
     Outside,
 }
 
@@ -35,7 +35,7 @@ impl Zone {
 pub struct PartName {
     /// Where it belongs.
     pub zone: Zone,
-    /// What it is: `postgres`, `redis`, `kafka` (`kafka-2`, `kafka-3`), `psp` or a service.
+    /// What it is: `postgres`, `redis`, `kafka` (`kafka-2`, `kafka-3`), `psp`, `wan` or a service.
     pub name: String,
 }
 
@@ -94,7 +94,7 @@ impl From<PartName> for String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wave {
-    /// Postgres, Redis, Kafka, the payment provider.
+    /// Postgres, Redis, Kafka, the payment provider, the link between the regions.
     Servers,
     /// Inventory and payment.
     Leaves,
@@ -122,6 +122,8 @@ pub enum Kind {
     Kafka,
     /// Needs a folder for its ledger.
     Psp,
+    /// Needs nothing: it starts as a good line and remembers nothing.
+    Wan,
     /// Needs its migrations, which `up` runs.
     Service,
 }

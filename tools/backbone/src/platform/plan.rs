@@ -6,12 +6,12 @@ use super::error::PlatformError;
 use super::layout::Layout;
 use super::part::{Part, PartName, Wave};
 use super::services::{self, Service};
-use super::{kafka, postgres, redis};
+use super::{kafka, postgres, redis, wan};
 
 /// How much of the system is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Both regions and the provider.
+    /// Both regions, the provider, and the link between the regions.
     System,
     /// Both regions' servers, to run services by hand against them.
     Servers,
@@ -36,7 +36,7 @@ pub fn parts(layout: &Layout, scope: Scope) -> Result<Vec<Part>, PlatformError> 
         }
     }
     if scope == Scope::System {
-        parts.push(services::psp(layout));
+        parts.extend([services::psp(layout), wan::part(layout)]);
     }
     Ok(parts)
 }

@@ -11,6 +11,7 @@ use super::error::PlatformError;
 use super::layout::Layout;
 use super::part::{Kind, Part, PartName, Probe, StopSignal, Wave, Zone};
 use super::secrets::{self, DATABASES};
+use super::services::Service;
 use super::template::fill;
 use super::tool;
 
@@ -111,8 +112,10 @@ pub async fn set_up(layout: &Layout, region: Region) -> Result<(), PlatformError
         let password = secrets::read(layout, &secrets::postgres_password(region, database))?;
         let role_exists = exists(&mut connection, "select from pg_roles where rolname = $1", database);
         let verb = if role_exists.await.map_err(failed)? { "alter" } else { "create" };
+        // Carts follow their own changes by logical decoding, which a role must be allowed.
+        let replication = if database == Service::Cart.name() { "replication" } else { "noreplication" };
         // Names and passwords are ours: a word of the list above, and hex.
-        statements.push(format!("{verb} role \"{database}\" with login password '{password}'"));
+        statements.push(format!("{verb} role \"{database}\" with login {replication} password '{password}'"));
         let database_exists = exists(&mut connection, "select from pg_database where datname = $1", database);
         if !database_exists.await.map_err(failed)? {
             statements.push(format!("create database \"{database}\" owner \"{database}\""));

@@ -98,7 +98,7 @@ impl<'a> Runner<'a> {
             Kind::Postgres => postgres::initialise(self.layout, &self.account, part).await,
             Kind::Kafka => kafka::initialise(self.layout, &self.account, part).await,
             Kind::Redis | Kind::Psp => self.account.make_dir(&self.layout.data(&part.name)),
-            Kind::Service => Ok(()),
+            Kind::Service | Kind::Wan => Ok(()),
         }
     }
 

@@ -99,33 +99,29 @@ impl Flags {
     }
 }
 
-/// A service of a region.
-///
-/// # Errors
-/// Its secrets were not made yet.
-pub fn part(layout: &Layout, region: Region, service: Service) -> Result<Part, PlatformError> {
-    let listen = service.listen(layout, region);
-    let admin = service.admin(layout, region);
+/// The command line of a service: where it listens, and whom it calls. Never an address of the other region: those are behind the
+/// link.
+pub fn arguments(layout: &Layout, region: Region, service: Service) -> Vec<OsString> {
+    let (listen, admin) = (service.listen(layout, region), service.admin(layout, region));
     let at = |other: Service| other.listen(layout, region);
-    let mut listens = vec![listen, admin];
     let mut flags = Flags(vec!["serve".into()]);
     flags.set("region", region.name()).set("listen", listen.to_string()).set("admin-listen", admin.to_string());
     if service.has_database() {
         flags.set("kafka-brokers", layout.kafka_bootstrap(region));
-        flags.set("peer-kafka-brokers", layout.kafka_bootstrap(region.peer()));
+        flags.set("peer-kafka-brokers", layout.wan_kafka_bootstrap(region.peer()));
     }
     match service {
         Service::Cart => {
             flags.url("catalog-url", at(Service::Inventory)).url("order-url", at(Service::Order));
+            flags.url("peer-cart-url", layout.wan_service(region.peer(), Service::Cart));
+            flags.set("redis-url", format!("redis://{}", layout.redis(region)));
         }
         Service::Inventory => {
-            flags.url("peer-inventory-url", Service::Inventory.listen(layout, region.peer()));
+            flags.url("peer-inventory-url", layout.wan_service(region.peer(), Service::Inventory));
             flags.url("order-url", at(Service::Order));
         }
         Service::Payment => {
-            let webhooks = webhook_listen(layout, region);
-            listens.push(webhooks);
-            flags.url("psp-url", layout.psp()).set("webhook-listen", webhooks.to_string());
+            flags.url("psp-url", layout.psp()).set("webhook-listen", webhook_listen(layout, region).to_string());
             flags.set("psp-api-key-file", layout.secret(&secrets::psp_api_key(region)));
             flags.set("webhook-secret-file", layout.secret(&secrets::psp_webhook_secret(region)));
         }
@@ -140,13 +136,26 @@ pub fn part(layout: &Layout, region: Region, service: Service) -> Result<Part, P
             flags.set("session-key-file", layout.secret("session.key"));
         }
     }
+    flags.0
+}
+
+/// A service of a region.
+///
+/// # Errors
+/// Its secrets were not made yet.
+pub fn part(layout: &Layout, region: Region, service: Service) -> Result<Part, PlatformError> {
+    let (listen, admin) = (service.listen(layout, region), service.admin(layout, region));
+    let mut listens = vec![listen, admin];
+    if service == Service::Payment {
+        listens.push(webhook_listen(layout, region));
+    }
     let ready_url = format!("http://{admin}/readyz");
     Ok(Part {
         name: PartName::new(Zone::Region(region), service.name()),
         kind: Kind::Service,
         wave: service.wave(),
         program: layout.bin_dir.join(service.name()),
-        arguments: flags.0,
+        arguments: arguments(layout, region, service),
         environment: environment(layout, region, service)?,
         configuration: None,
         listens,

@@ -64,10 +64,10 @@ pub async fn up(layout: &Layout, options: &Options, progress: Progress<'_>) -> R
 }
 
 async fn bring_up(runner: &Runner<'_>, parts: &[Part], options: &Options) -> Result<(), PlatformError> {
-    let provider = plan::wave(parts, Wave::Servers).into_iter().filter(|part| part.kind == Kind::Psp);
-    let provider: Vec<Part> = provider.collect();
+    let outside = plan::wave(parts, Wave::Servers).into_iter().filter(|part| part.name.zone == Zone::Outside);
+    let outside: Vec<Part> = outside.collect();
     let servers = plan::regions(parts).into_iter().map(|region| servers(runner, parts, region, options.scope));
-    tokio::try_join!(try_join_all(servers), runner.start_all(&provider))?;
+    tokio::try_join!(try_join_all(servers), runner.start_all(&outside))?;
     for wave in Wave::ALL.into_iter().skip(1) {
         runner.start_all(&plan::wave(parts, wave)).await?;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::expected::Check;
 use super::run::Run;
@@ -16,7 +16,7 @@ use crate::load::latency::Percentiles;
 const FAILURES_SHOWN: usize = 20;
 
 /// How fast the orders went in, from the first cart to the last checkout.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
     /// Such as `2010-12`.
     pub month: String,

@@ -1,5 +1,6 @@
 //! Carts: every stored value decodes and is in its one canonical form, the counts are right, and what was ordered has left the
-//! cart while nothing else has.
+//! cart while nothing else has. Each region for itself, replicas of the other's carts and checkouts included; whether the two agree
+//! is the check `carts in both regions`.
 
 use crdt::codec::{DecodeError, Reader, Wire, decode_context, decode_delta, decode_line};
 use crdt::codec::{encode_context, encode_delta, encode_line};
@@ -56,17 +57,24 @@ pub fn check(orders: Both<&Orders>, carts: Both<&Carts>) -> Examined {
                 examined.require(false, || format!("{region} cart {id}: {fault}"));
             }
         }
+        for (id, offer) in &carts.stray_lines {
+            examined.require(false, || format!("{region} line {offer} is of cart {id}, which is not there"));
+        }
         let orders = &orders.of(region).orders;
         examined.count(carts.checkouts.len(), "checkouts");
         for (id, checkout) in &carts.checkouts {
             let order = orders.get(id);
             let stored = carts.carts.get(&checkout.cart);
-            let fault = settled(order, checkout).and_then(|()| cut_fault(order, checkout, stored));
+            // The region that began it has the order, and settles it.
+            let stands = if checkout.begun_here { settled(order, checkout) } else { Ok(()) };
+            let fault = stands.and_then(|()| cut_fault(order, checkout, stored));
             examined.require(fault.is_ok(), || of_checkout(region, *id, &fault.err().unwrap_or_default()));
         }
-        for (id, order) in orders.iter().filter(|(id, _)| !carts.checkouts.contains_key(id)) {
-            examined
-                .require(false, || of_checkout(region, *id, &format!("there is none, its order is {:?}", order.state)));
+        let was_begun = |id| carts.checkouts.get(id).is_some_and(|checkout| checkout.begun_here);
+        for (id, order) in orders.iter().filter(|(id, _)| !was_begun(*id)) {
+            examined.require(false, || {
+                of_checkout(region, *id, &format!("there is none begun here, its order is {:?}", order.state))
+            });
         }
     }
     examined
@@ -127,8 +135,13 @@ fn settled(order: Option<&Order>, checkout: &Checkout) -> Result<(), String> {
     }
 }
 
-/// Whether the cut names what was ordered, and, once ordered, is joined: joining it again must change nothing.
+/// Whether the cut names what was ordered, and, once ordered, is joined: joining it again must change nothing. A replica that
+/// arrived settled has none.
 fn cut_fault(order: Option<&Order>, checkout: &Checkout, stored: Option<&StoredCart>) -> Result<(), String> {
+    let stored = stored.ok_or_else(|| format!("its cart {} is not there", checkout.cart))?;
+    if checkout.cut.is_empty() && !checkout.begun_here && checkout.state != CheckoutState::Undecided {
+        return Ok(());
+    }
     let cut: Cut = decode_delta(&checkout.cut).map_err(|error| format!("its cut does not decode: {error}"))?;
     if encode_delta(&cut) != checkout.cut {
         return Err("its cut is not in canonical form".to_owned());
@@ -138,7 +151,7 @@ fn cut_fault(order: Option<&Order>, checkout: &Checkout, stored: Option<&StoredC
         return Err(format!("its cut does not name {}, which was ordered", line.offer));
     }
     // A cart that does not decode was named already.
-    let Some(before) = stored.and_then(|cart| state(cart).ok()) else { return Ok(()) };
+    let Ok(before) = state(stored) else { return Ok(()) };
     if checkout.state == CheckoutState::Ordered {
         let mut after = before.clone();
         after.join_delta(&cut);
@@ -175,10 +188,10 @@ mod tests {
         let placed = sound().placed;
         let name = sound().orders.east.orders[&placed].cart.to_string();
         fails(|world| cart_of(world, placed).context.push(0), &["east cart", &name, "context does not decode"]);
-        let broken = |world: &mut World| cart_of(world, placed).lines.push(("vase".to_owned(), vec![1, 9]));
+        let broken = |world: &mut World| drop(cart_of(world, placed).lines.insert("vase".to_owned(), vec![1, 9]));
         fails(broken, &[&name, "line vase does not decode"]);
         // Format version 1, no entries: decodes, but an emptied line is deleted and not kept.
-        let empty = |world: &mut World| cart_of(world, placed).lines.push(("vase".to_owned(), vec![1, 0]));
+        let empty = |world: &mut World| drop(cart_of(world, placed).lines.insert("vase".to_owned(), vec![1, 0]));
         fails(empty, &[&name, "line vase is kept and empty"]);
         fails(|world| checkout(world, placed).cut.truncate(3), &[&placed.to_string(), "its cut does not decode"]);
     }
@@ -214,15 +227,47 @@ mod tests {
         fails(ordered, &[&rejected.to_string(), "it is Ordered, its order is Rejected"]);
         fails(|world| drop(world.orders.east.orders.remove(&placed)), &["it is Ordered, its order is not there"]);
         fails(|world| drop(world.carts.east.checkouts.remove(&placed)), &[&placed.to_string(), "there is none"]);
+        fails(|world| checkout(world, placed).begun_here = false, &[&placed.to_string(), "there is none begun here"]);
     }
 
     #[test]
-    fn a_cut_of_something_else_is_named() {
+    fn rows_of_a_cart_that_is_not_there_are_named() {
+        let World { placed, .. } = sound();
+        let cart = sound().orders.east.orders[&placed].cart;
+        let lines = [(cart, "cup".to_owned())];
+        fails(|world| world.carts.west.stray_lines.extend(lines), &["west line cup", &cart.to_string(), "not there"]);
+        let doctor = |world: &mut World| drop(world.carts.east.carts.remove(&cart));
+        fails(doctor, &["east checkout", &placed.to_string(), &cart.to_string(), "not there"]);
+    }
+
+    /// The cart of an order of east, and its checkout, as west has them.
+    fn replicas(world: &mut World, order: OrderId) -> (&mut StoredCart, &mut Checkout) {
+        let Carts { carts, checkouts, .. } = &mut world.carts.west;
+        let checkout = checkouts.get_mut(&order).unwrap();
+        (carts.get_mut(&checkout.cart).unwrap(), checkout)
+    }
+
+    #[test]
+    fn a_replica_of_the_other_regions_cart_or_checkout_is_looked_at_too() {
         let placed = sound().placed;
-        let doctor = |world: &mut World| {
-            let order = world.orders.east.orders.get_mut(&placed).unwrap();
-            "vase".clone_into(&mut order.lines[0].offer);
+        fails(|world| replicas(world, placed).0.context.push(0), &["west cart", "context does not decode"]);
+        fails(|world| *replicas(world, placed).0 = cart_before_checkout(), &["west checkout", "still in the cart"]);
+        fails(|world| replicas(world, placed).1.cut.truncate(3), &["west checkout", "its cut does not decode"]);
+    }
+
+    #[test]
+    fn only_the_replica_of_a_settled_checkout_may_be_without_its_cut() {
+        let placed = sound().placed;
+        fails(|world| checkout(world, placed).cut.clear(), &["east checkout", "its cut does not decode"]);
+        // While it is undecided its cut hides its lines, in both regions.
+        let lost = |world: &mut World| {
+            let (_, checkout) = replicas(world, placed);
+            checkout.state = CheckoutState::Undecided;
+            checkout.cut.clear();
         };
-        fails(doctor, &[&placed.to_string(), "does not name vase"]);
+        fails(lost, &["west checkout", &placed.to_string(), "its cut does not decode"]);
+        let mut world = sound();
+        replicas(&mut world, placed).1.cut.clear();
+        assert!(check(world.orders.as_ref(), world.carts.as_ref()).offenders().is_empty());
     }
 }

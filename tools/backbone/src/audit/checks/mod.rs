@@ -2,6 +2,7 @@
 
 mod carts;
 mod charged;
+mod converged;
 mod dead_letters;
 mod ledger;
 mod orders;
@@ -15,10 +16,14 @@ mod world;
 
 use super::report::{Finding, conclude, skipped};
 use super::sources::Stores;
+use super::sources::link::Link;
+
+/// The check that is only made while the regions can talk.
+const IN_BOTH_REGIONS: &str = "carts in both regions";
 
 /// All checks. One that needs a store that could not be read is inconclusive.
 pub fn judge(stores: &Stores) -> Vec<Finding> {
-    let Stores { orders, payments, inventory, carts, events, provider } = stores;
+    let Stores { orders, payments, inventory, carts, events, provider, link } = stores;
     let provider = || provider.as_ref().map_err(Clone::clone);
     vec![
         conclude("ledger", || Ok(ledger::check(payments.all()?))),
@@ -38,7 +43,10 @@ pub fn judge(stores: &Stores) -> Vec<Finding> {
         }),
         conclude("dead letters", || Ok(dead_letters::check(events.all()?))),
         conclude("carts", || Ok(carts::check(orders.all()?, carts.all()?))),
-        skipped("carts in both regions", "not applicable yet: carts do not replicate"),
+        match link {
+            Link::Open => conclude(IN_BOTH_REGIONS, || Ok(converged::check(carts.all()?))),
+            Link::Cut => skipped(IN_BOTH_REGIONS, "the link between them is cut: they agree again after it is healed"),
+        },
     ]
 }
 
@@ -51,9 +59,30 @@ mod tests {
     #[test]
     fn a_sound_system_passes_every_check() {
         for finding in judge(&world::sound().stores()) {
-            let expected = if finding.check == "carts in both regions" { Verdict::Skipped } else { Verdict::Ok };
-            assert_eq!(finding.verdict, expected, "{finding:?}");
+            assert_eq!(finding.verdict, Verdict::Ok, "{finding:?}");
         }
+    }
+
+    fn not_ok(stores: &Stores) -> Vec<(&'static str, Verdict)> {
+        let findings = judge(stores).into_iter().filter(|finding| finding.verdict != Verdict::Ok);
+        findings.map(|finding| (finding.check, finding.verdict)).collect()
+    }
+
+    #[test]
+    fn carts_may_differ_between_the_regions_only_while_the_link_is_cut() {
+        for (link, verdict) in [(Link::Open, Verdict::Failed), (Link::Cut, Verdict::Skipped)] {
+            let mut world = world::sound();
+            world.carts.east.carts.extend([(ids::CartId::generate(), world::cart_before_checkout())]);
+            world.link = link;
+            assert_eq!(not_ok(&world.stores()), [(IN_BOTH_REGIONS, verdict)]);
+        }
+    }
+
+    #[test]
+    fn carts_that_cannot_be_read_are_not_the_same_in_both_regions() {
+        let mut stores = world::sound().stores();
+        stores.carts.west = Err(Unreadable::new("the west cart database", "no answer"));
+        assert!(not_ok(&stores).contains(&(IN_BOTH_REGIONS, Verdict::Inconclusive)));
     }
 
     #[test]
@@ -61,11 +90,7 @@ mod tests {
         let mut stores = world::sound().stores();
         stores.provider = Err(Unreadable::new("the provider's ledger", "no answer"));
         stores.events.west = Err(Unreadable::new("the west Kafka", "no answer"));
-        let inconclusive: Vec<&str> = judge(&stores)
-            .iter()
-            .filter(|finding| finding.verdict == Verdict::Inconclusive)
-            .map(|finding| finding.check)
-            .collect();
-        assert_eq!(inconclusive, ["charged once", "events", "dead letters"]);
+        let inconclusive = ["charged once", "events", "dead letters"].map(|check| (check, Verdict::Inconclusive));
+        assert_eq!(not_ok(&stores), inconclusive);
     }
 }

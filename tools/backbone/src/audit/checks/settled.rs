@@ -89,10 +89,12 @@ fn of_stock(examined: &mut Examined, region: Region, stock: &Inventory) {
     }
 }
 
-/// A checkout whose order was never stored (its process died before) lives until cart asks for its fate; that is no fault.
+/// A checkout whose order was never stored (its process died before) lives until cart asks for its fate; that is no fault. Those
+/// begun in the other region are settled there.
 fn of_carts(examined: &mut Examined, region: Region, orders: &Orders, carts: &Carts) {
-    examined.count(carts.checkouts.len(), "checkouts");
-    for (id, checkout) in carts.checkouts.iter().filter(|(_, checkout)| checkout.state == CheckoutState::Undecided) {
+    let begun_here = || carts.checkouts.iter().filter(|(_, checkout)| checkout.begun_here);
+    examined.count(begun_here().count(), "checkouts");
+    for (id, checkout) in begun_here().filter(|(_, checkout)| checkout.state == CheckoutState::Undecided) {
         if orders.orders.contains_key(id) || checkout.is_overdue {
             examined.require(false, || format!("{region} checkout of order {id} is undecided"));
         } else {
@@ -198,5 +200,16 @@ mod tests {
         let mut world = sound();
         left(false)(&mut world);
         assert!(examine(&world).offenders().is_empty());
+    }
+
+    #[test]
+    fn an_undecided_checkout_is_named_where_it_was_begun_and_nowhere_else() {
+        let placed = sound().placed;
+        let mut world = sound();
+        for carts in [&mut world.carts.east, &mut world.carts.west] {
+            let checkout = carts.checkouts.get_mut(&placed).unwrap();
+            (checkout.state, checkout.is_overdue) = (CheckoutState::Undecided, true);
+        }
+        assert_eq!(examine(&world).offenders(), [format!("east checkout of order {placed} is undecided")]);
     }
 }

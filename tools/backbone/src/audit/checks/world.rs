@@ -1,13 +1,13 @@
 //! A small sound system for the tests, which doctor it and see the checks fail.
 //!
 //! Home in east: an order of two teapots and a cup, shipped, captured, the cup returned; and an order of a cup, placed. Home in west:
-//! an order of a teapot, cancelled; and one that the card declined. East gave west three cups.
+//! an order of a teapot, cancelled; and one that the card declined. East gave west three cups. The carts are in both regions.
 
 use std::collections::BTreeMap;
 
 use crdt::codec::{encode_context, encode_delta, encode_line};
 use crdt::{Cart, ReplicaId};
-use ids::{CartId, EventId, OrderId, RefundId, Region, TransferId};
+use ids::{CartId, CustomerId, EventId, OrderId, RefundId, Region, TransferId};
 use uuid::Uuid;
 
 use super::carts::Snapshot;
@@ -19,6 +19,7 @@ use crate::audit::sources::events::{Events, Odd, Topic};
 use crate::audit::sources::inventory::{
     Inventory, Level, Reservation, ReservationState, TransferIn, TransferOut, Units,
 };
+use crate::audit::sources::link::Link;
 use crate::audit::sources::orders::{Order, OrderLine, OrderState, Orders, Return, ReturnState};
 use crate::audit::sources::payments::{Entry, Payment, PaymentState, Payments, Posting, Refund, RefundState};
 use crate::audit::sources::provider::{Intent, Provider, ProviderRefund};
@@ -32,6 +33,7 @@ pub struct World {
     pub carts: Both<Carts>,
     pub events: Both<Events>,
     pub provider: Provider,
+    pub link: Link,
     pub shipped: OrderId,
     pub placed: OrderId,
     pub cancelled: OrderId,
@@ -43,7 +45,7 @@ pub struct World {
 impl World {
     /// As if all of it had been read.
     pub fn stores(self) -> Stores {
-        let Self { orders, payments, inventory, carts, events, provider, .. } = self;
+        let Self { orders, payments, inventory, carts, events, provider, link, .. } = self;
         Stores {
             orders: Both { east: Ok(orders.east), west: Ok(orders.west) },
             payments: Both { east: Ok(payments.east), west: Ok(payments.west) },
@@ -51,6 +53,7 @@ impl World {
             carts: Both { east: Ok(carts.east), west: Ok(carts.west) },
             events: Both { east: Ok(events.east), west: Ok(events.west) },
             provider: Ok(provider),
+            link,
         }
     }
 }
@@ -74,6 +77,7 @@ pub fn sound() -> World {
         carts: Both::default(),
         events: Both { east: silent(), west: silent() },
         provider: Provider::default(),
+        link: Link::Open,
         shipped,
         placed,
         cancelled,
@@ -88,6 +92,7 @@ pub fn sound() -> World {
     world.add(Region::West, rejected, OrderState::Rejected, &[teapot]);
     world.capture(shipped);
     world.take_back_a_cup(shipped, refund);
+    world.replicate_carts();
     world
 }
 
@@ -139,9 +144,10 @@ fn filled(lines: &[Wanted<'_>]) -> Cart<String, Snapshot> {
 }
 
 fn stored(cart: &Cart<String, Snapshot>) -> StoredCart {
-    let lines: Vec<_> = cart.lines().map(|(offer, line)| (offer.clone(), encode_line(line))).collect();
+    let lines: BTreeMap<_, _> = cart.lines().map(|(offer, line)| (offer.clone(), encode_line(line))).collect();
     let line_count = i32::try_from(lines.len()).unwrap_or_default();
-    StoredCart { context: encode_context(cart.context()), line_count, lines }
+    let owner = CustomerId::from_uuid(Uuid::from_u128(7));
+    StoredCart { owner, context: encode_context(cart.context()), line_count, lines }
 }
 
 impl World {
@@ -248,7 +254,24 @@ impl World {
         let carts = self.carts.of_mut(region);
         carts.carts.insert(id, stored(&cart));
         let state = if state.was_placed() { CheckoutState::Ordered } else { CheckoutState::Abandoned };
-        carts.checkouts.insert(order, Checkout { cart: id, state, cut: encode_delta(&cut), is_overdue: false });
+        let cut = encode_delta(&cut);
+        carts.checkouts.insert(order, Checkout { cart: id, state, begun_here: true, cut, is_overdue: false });
+    }
+
+    /// The checkout of the placed order arrived undecided, with its cut; the others settled, without.
+    fn replicate_carts(&mut self) {
+        for region in Region::ALL {
+            let Carts { carts, checkouts, .. } = self.carts.of(region).clone();
+            let begun_here = checkouts.into_iter().filter(|(_, checkout)| checkout.begun_here);
+            let replicas = begun_here.map(|(order, checkout)| {
+                let cut = if order == self.placed { checkout.cut } else { Vec::new() };
+                (order, Checkout { begun_here: false, cut, ..checkout })
+            });
+            let replicas: Vec<_> = replicas.collect();
+            let peer = self.carts.of_mut(region.peer());
+            peer.carts.extend(carts);
+            peer.checkouts.extend(replicas);
+        }
     }
 
     fn capture(&mut self, id: OrderId) {

@@ -1,10 +1,10 @@
 //! Carts and checkouts, as `cart` stores them: still encoded, for it is the check's business whether they decode.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use ids::{CartId, OrderId};
+use ids::{CartId, CustomerId, OrderId, Region};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -18,17 +18,22 @@ const UNDECIDED_MAX: Duration = Duration::from_secs(6 * 60);
 #[derive(Clone, Debug, Default)]
 pub struct Carts {
     pub carts: BTreeMap<CartId, StoredCart>,
+    /// Lines of carts that are not there.
+    pub stray_lines: BTreeSet<(CartId, String)>,
     pub checkouts: BTreeMap<OrderId, Checkout>,
+    /// Operations of this region that the other has not acknowledged.
+    pub unacknowledged: i64,
     pub unpublished: Vec<Unpublished>,
 }
 
 /// A cart's rows.
 #[derive(Clone, Debug)]
 pub struct StoredCart {
+    pub owner: CustomerId,
     pub context: Vec<u8>,
     pub line_count: i32,
     /// Offers and their encoded lines.
-    pub lines: Vec<(String, Vec<u8>)>,
+    pub lines: BTreeMap<String, Vec<u8>>,
 }
 
 /// A checkout.
@@ -36,6 +41,9 @@ pub struct StoredCart {
 pub struct Checkout {
     pub cart: CartId,
     pub state: CheckoutState,
+    /// In this region, which will settle it; else it is a replica of the other's.
+    pub begun_here: bool,
+    /// Empty where it was begun elsewhere and settled when it arrived.
     pub cut: Vec<u8>,
     /// Begun longer ago than any checkout may stay undecided.
     pub is_overdue: bool,
@@ -51,35 +59,62 @@ pub enum CheckoutState {
 }
 
 impl Carts {
-    /// Reads them all.
+    /// Reads them all, in the database of `region`.
     ///
     /// # Errors
     /// What the server said, or a state that is not known here.
-    pub async fn read(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    pub async fn read(conn: &mut PgConnection, region: Region) -> Result<Self, sqlx::Error> {
         let unpublished = unpublished::read(conn).await?;
-        let rows: Vec<(Uuid, Vec<u8>, i32)> =
-            sqlx::query_as("select cart_id, context, line_count from cart").fetch_all(&mut *conn).await?;
-        let cart =
-            |(id, context, line_count)| (CartId::from_uuid(id), StoredCart { context, line_count, lines: Vec::new() });
+        let unacknowledged = unacknowledged(conn, region).await?;
+        let rows: Vec<(Uuid, Uuid, Vec<u8>, i32)> =
+            sqlx::query_as("select cart_id, owner_id, context, line_count from cart").fetch_all(&mut *conn).await?;
+        let cart = |(id, owner, context, line_count)| {
+            let owner = CustomerId::from_uuid(owner);
+            (CartId::from_uuid(id), StoredCart { owner, context, line_count, lines: BTreeMap::new() })
+        };
         let mut carts: BTreeMap<_, _> = rows.into_iter().map(cart).collect();
-        // A foreign key says that every line has its cart.
+        // No foreign key says that every line has its cart.
+        let mut stray_lines = BTreeSet::new();
         let mut rows = sqlx::query_as::<_, (Uuid, String, Vec<u8>)>("select cart_id, offer_id, line from cart_line")
             .fetch(&mut *conn);
         while let Some((id, offer, line)) = rows.try_next().await? {
-            if let Some(cart) = carts.get_mut(&CartId::from_uuid(id)) {
-                cart.lines.push((offer, line));
+            let id = CartId::from_uuid(id);
+            match carts.get_mut(&id) {
+                Some(cart) => drop(cart.lines.insert(offer, line)),
+                None => drop(stray_lines.insert((id, offer))),
             }
         }
         drop(rows);
-        let rows: Vec<(Uuid, Uuid, CheckoutState, Vec<u8>, bool)> = sqlx::query_as(
-            "select order_id, cart_id, state, cut, begun_at < now() - make_interval(secs => $1) from cart_checkout",
+        let rows: Vec<(Uuid, Uuid, CheckoutState, bool, Vec<u8>, bool)> = sqlx::query_as(
+            "select order_id, cart_id, state, origin is null, cut, begun_at < now() - make_interval(secs => $1)
+             from cart_checkout",
         )
         .bind(UNDECIDED_MAX.as_secs_f64())
         .fetch_all(conn)
         .await?;
-        let checkout = |(order, cart, state, cut, is_overdue)| {
-            (OrderId::from_uuid(order), Checkout { cart: CartId::from_uuid(cart), state, cut, is_overdue })
+        let checkout = |(order, cart, state, begun_here, cut, is_overdue)| {
+            let cart = CartId::from_uuid(cart);
+            (OrderId::from_uuid(order), Checkout { cart, state, begun_here, cut, is_overdue })
         };
-        Ok(Self { carts, checkouts: rows.into_iter().map(checkout).collect(), unpublished })
+        let checkouts = rows.into_iter().map(checkout).collect();
+        Ok(Self { carts, stray_lines, checkouts, unacknowledged, unpublished })
     }
+}
+
+/// Operations of `region`, whose database this is, that the other region has not acknowledged: on their way, or stuck.
+///
+/// # Errors
+/// What the server said.
+pub async fn unacknowledged(conn: &mut PgConnection, region: Region) -> Result<i64, sqlx::Error> {
+    // A row of `cart_replica` is there from the first acknowledgement on.
+    sqlx::query_scalar(
+        "select count(*) from cart_operation
+         where origin is null and (transaction_id, position) > (
+             (select coalesce(max(acked_transaction), 0)::text::xid8 from cart_replica where replica = $1),
+             (select coalesce(max(acked_sequence), 0) from cart_replica where replica = $1)
+         )",
+    )
+    .bind(i16::from(region.peer().replica()))
+    .fetch_one(conn)
+    .await
 }

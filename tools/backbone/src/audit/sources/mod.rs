@@ -1,4 +1,5 @@
-//! What is read, and from where: every database and the Kafka of both regions, and the provider's own ledger.
+//! What is read, and from where: every database and the Kafka of both regions, the provider's own ledger, and whether the link
+//! between the regions is cut.
 //!
 //! Each file holds the rows of one store as the checks see them, and beside them the statements that fetch them. A database is read
 //! in one snapshot. The memory it takes grows with the rows; of events only ids are kept.
@@ -7,6 +8,7 @@ pub mod carts;
 pub mod database;
 pub mod events;
 pub mod inventory;
+pub mod link;
 pub mod orders;
 pub mod payments;
 pub mod provider;
@@ -20,6 +22,7 @@ use carts::Carts;
 use database::snapshot;
 use events::Events;
 use inventory::Inventory;
+use link::Link;
 use orders::Orders;
 use payments::Payments;
 use provider::Provider;
@@ -51,19 +54,21 @@ pub struct Stores {
     pub carts: Both<Read<Carts>>,
     pub events: Both<Read<Events>>,
     pub provider: Read<Provider>,
+    pub link: Link,
 }
 
 /// Reads all stores side by side.
 pub async fn read(layout: &Layout) -> Stores {
-    let (orders, payments, inventory, carts, events, provider) = tokio::join!(
+    let (orders, payments, inventory, carts, events, provider, link) = tokio::join!(
         both(async |region| snapshot(layout, region, "order", Orders::read).await),
         both(async |region| snapshot(layout, region, "payment", Payments::read).await),
         both(async |region| snapshot(layout, region, "inventory", Inventory::read).await),
-        both(async |region| snapshot(layout, region, "cart", Carts::read).await),
+        both(async |region| { snapshot(layout, region, "cart", async |conn| Carts::read(conn, region).await).await }),
         both(async |region| Events::read(layout, region).await),
         Provider::read(layout),
+        Link::read(layout),
     );
-    Stores { orders, payments, inventory, carts, events, provider }
+    Stores { orders, payments, inventory, carts, events, provider, link }
 }
 
 async fn both<T>(read: impl AsyncFn(Region) -> T) -> Both<T> {

@@ -1,0 +1,7 @@
+//! Any bytes, to every decoder.
+#![no_main]
+
+#[path = "../properties.rs"]
+mod properties;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| properties::decode(input));

@@ -1,0 +1,7 @@
+//! Any bytes as the deltas of a peer.
+#![no_main]
+
+#[path = "../properties.rs"]
+mod properties;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| properties::join(input));

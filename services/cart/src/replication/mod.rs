@@ -1,0 +1,70 @@
+//! Replication of carts with the other region: the crate `replication` decides, this module carries out.
+//!
+//! [`ship`] dials the other region and ships this region's log; [`receive`] serves the other region's stream. Both drive a state machine
+//! of the crate: they feed it messages and what the store answered, and carry out the effects it returns. Whatever fails, the stream and
+//! its machine are dropped and made anew from what is on the two disks. [`wire`] turns messages into Protobuf and back.
+
+mod payload;
+pub mod receive;
+pub mod ship;
+mod wire;
+
+pub use payload::Payload;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ids::Region;
+use tokio::sync::Notify;
+
+/// The bounds of both directions. A receiver gathers at most a window for one transaction: 2,048 operations take it some 100 ms, which
+/// is how long an edit of one of their carts may wait for it while a backlog is drained.
+fn config() -> replication::Config {
+    replication::Config { window_batches_max: 8, ..replication::Config::default() }
+}
+
+/// For what a machine asks of the store. It takes milliseconds; longer, and the connection is dead.
+const STORE_DEADLINE: Duration = Duration::from_secs(10);
+/// Messages waiting for the link. Above it the machine waits too: a window of batches, and some answers.
+const MESSAGES_WAITING_MAX: usize = 16;
+
+/// This region as a replica: what its parts share.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    id: crdt::ReplicaId,
+    log_grew: Arc<Notify>,
+    rewound: Arc<AtomicBool>,
+}
+
+impl Replica {
+    /// The replica of `region`.
+    pub fn of(region: Region) -> Self {
+        Self { id: crdt::ReplicaId(region.replica()), log_grew: Arc::default(), rewound: Arc::default() }
+    }
+
+    /// The number that its dots and its log carry.
+    pub const fn id(&self) -> crdt::ReplicaId {
+        self.id
+    }
+
+    /// The number as the replication protocol knows it.
+    const fn log(&self) -> replication::ReplicaId {
+        replication::ReplicaId(self.id.0)
+    }
+
+    /// An operation was committed. A hint: what nobody hinted at is shipped a second later.
+    pub fn log_grew(&self) {
+        self.log_grew.notify_one();
+    }
+
+    /// Whether the other region has more of this log than there is: the database went back in time, and would hand out dots that the
+    /// other region knows for something else. Nothing may be edited then.
+    pub fn is_rewound(&self) -> bool {
+        self.rewound.load(Ordering::Relaxed)
+    }
+
+    fn rewind(&self) {
+        self.rewound.store(true, Ordering::Relaxed);
+    }
+}

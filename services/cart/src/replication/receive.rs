@@ -1,0 +1,242 @@
+//! Serving the stream of the region that ships to us.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use contracts::cart::v1::cart_replication_service_server::CartReplicationService;
+use contracts::cart::v1::{ReplicateRequest, ReplicateResponse};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use ids::CartId;
+use replication::ReplicaId;
+use replication::receiver::{Effect, Input, Receiver, Refusal};
+use sqlx::PgPool;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::wire::{self, Malformed};
+use super::{MESSAGES_WAITING_MAX, Payload, Replica, STORE_DEADLINE, config};
+use crate::store::StoreError;
+use crate::store::replica::{self as store, CartReplica, Operation};
+
+/// Streams served at once: one, and the remains of those that a broken link has left behind.
+const STREAMS_MAX: usize = 4;
+
+/// `cart.v1.CartReplicationService`.
+#[derive(Clone)]
+pub struct ReplicationGrpc {
+    pool: PgPool,
+    replica: Replica,
+    streams: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+/// Why a stream ends. The shipper begins another.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error(transparent)]
+    Refused(Refusal),
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("the store did not answer within {STORE_DEADLINE:?}")]
+    StoreDeadline,
+    #[error("the shipper is gone")]
+    Gone,
+}
+
+impl ReplicationGrpc {
+    /// The receiving side of `replica`; its streams end with `shutdown`.
+    pub fn new(pool: PgPool, replica: Replica, shutdown: CancellationToken) -> Self {
+        Self { pool, replica, streams: Arc::new(Semaphore::new(STREAMS_MAX)), shutdown }
+    }
+}
+
+#[tonic::async_trait]
+impl CartReplicationService for ReplicationGrpc {
+    type ReplicateStream = ReceiverStream<Result<ReplicateResponse, Status>>;
+
+    async fn replicate(
+        &self,
+        request: Request<Streaming<ReplicateRequest>>,
+    ) -> Result<Response<Self::ReplicateStream>, Status> {
+        let permit = Arc::clone(&self.streams).try_acquire_owned();
+        let permit = permit.map_err(|_| Status::resource_exhausted("too many replication streams"))?;
+        let (answers, stream) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let session = Session {
+            pool: self.pool.clone(),
+            replica: self.replica.clone(),
+            machine: Receiver::new(config(), self.replica.log()),
+            answers,
+            work: FuturesUnordered::new(),
+            _permit: permit,
+        };
+        tokio::spawn(session.run(request.into_inner(), self.shutdown.clone()));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+type Step = Result<Input<CartId, Payload>, Ended>;
+
+struct Session {
+    pool: PgPool,
+    replica: Replica,
+    machine: Receiver<CartId, Payload>,
+    answers: mpsc::Sender<Result<ReplicateResponse, Status>>,
+    /// What the store was asked; the machine asks for three things at a time at most.
+    work: FuturesUnordered<BoxFuture<'static, Step>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Session {
+    async fn run(mut self, mut requests: Streaming<ReplicateRequest>, shutdown: CancellationToken) {
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ended::Gone,
+            ended = self.serve(&mut requests) => ended,
+        };
+        let status = match &ended {
+            Ended::Gone => Status::unavailable("the receiver is going away"),
+            Ended::Malformed(_) | Ended::Refused(_) => Status::failed_precondition(ended.to_string()),
+            Ended::Store(_) | Ended::StoreDeadline => Status::unavailable("the receiver's store failed"),
+        };
+        if !matches!(ended, Ended::Gone) {
+            tracing::warn!(error = &ended as &dyn std::error::Error, "replication stream ended");
+        }
+        // The shipper may be gone, or slow: either way it finds out.
+        let _ = self.answers.try_send(Err(status));
+    }
+
+    async fn serve(&mut self, requests: &mut Streaming<ReplicateRequest>) -> Ended {
+        loop {
+            let step = tokio::select! {
+                message = requests.message() => match message {
+                    Ok(Some(message)) => wire::to_receiver(message).map(Input::Received).map_err(Ended::from),
+                    Ok(None) | Err(_) => Err(Ended::Gone),
+                },
+                Some(step) = self.work.next() => step,
+            };
+            let input = match step {
+                Ok(input) => input,
+                Err(ended) => return ended,
+            };
+            for effect in self.machine.handle(input) {
+                if let Err(ended) = self.carry_out(effect).await {
+                    return ended;
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect<CartId, Payload>) -> Result<(), Ended> {
+        let pool = self.pool.clone();
+        match effect {
+            Effect::Send(message) => {
+                return self.answers.send(Ok(wire::response(message))).await.map_err(|_| Ended::Gone);
+            }
+            Effect::Refuse(refusal) => return Err(Ended::Refused(refusal)),
+            Effect::ReadThrough { log } => {
+                self.start(async move { Ok(Input::Through { log, position: store::received(&pool, log).await? }) })
+            }
+            Effect::Join { log, through, entries } => {
+                let join = join(pool, self.replica.clone(), log, through, entries);
+                self.start(join);
+            }
+            Effect::ReadDigests { request, after, last, limit } => self.start(async move {
+                Ok(Input::Digests { request, carts: store::digests(&pool, after, Some(last), limit).await? })
+            }),
+            Effect::JoinStates { request, states } => {
+                let replica = self.replica.clone();
+                self.start(async move {
+                    repair(pool, replica, states).await?;
+                    Ok(Input::StatesJoined { request })
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, work: impl Future<Output = Result<Input<CartId, Payload>, StoreError>> + Send + 'static) {
+        let bounded = async move {
+            match tokio::time::timeout(STORE_DEADLINE, work).await {
+                Ok(done) => done.map_err(Ended::from),
+                Err(_) => Err(Ended::StoreDeadline),
+            }
+        };
+        self.work.push(bounded.boxed());
+    }
+}
+
+async fn join(
+    pool: PgPool,
+    replica: Replica,
+    log: ReplicaId,
+    through: replication::Position,
+    entries: Vec<(CartId, Payload)>,
+) -> Result<Input<CartId, Payload>, StoreError> {
+    let operation = |(id, payload)| match payload {
+        Payload::Operation(operation) => Some((id, operation)),
+        Payload::Replica(_) => None,
+    };
+    let operations: Vec<(CartId, Operation)> = entries.into_iter().filter_map(operation).collect();
+    let mut transaction = chassis::database::begin(&pool).await?;
+    let from = crdt::ReplicaId(log.0);
+    let joined = merge(&mut transaction, replica.id(), from, through, &operations).await?;
+    // Durable before it is acknowledged: the shipper may forget what we acknowledge.
+    transaction.commit().await?;
+    report_refused(&joined.refused);
+    metrics::counter!("cart_replication_joined_total").increment(operations.len() as u64);
+    if joined.log_grew {
+        replica.log_grew();
+    }
+    Ok(Input::Joined { log, through: joined.through })
+}
+
+#[cfg(not(feature = "sabotage"))]
+use store::join_operations as merge;
+
+/// The drills' sabotaged cart; see [`store::last_writer_wins`].
+#[cfg(feature = "sabotage")]
+async fn merge(
+    connection: &mut sqlx::PgConnection,
+    replica: crdt::ReplicaId,
+    from: crdt::ReplicaId,
+    through: replication::Position,
+    operations: &[(CartId, Operation)],
+) -> Result<store::Joined, StoreError> {
+    if store::last_writer_wins::is_chosen() {
+        // Carts must be there before they are overwritten, and replies be remembered; of the deltas nothing is left to join.
+        let plain: Vec<_> =
+            operations.iter().cloned().map(|(id, op)| (id, Operation { delta: Vec::new(), ..op })).collect();
+        store::join_operations(connection, replica, from, through, &plain).await?;
+        return store::last_writer_wins::overwrite(connection, ReplicaId(from.0), through, operations).await;
+    }
+    store::join_operations(connection, replica, from, through, operations).await
+}
+
+async fn repair(pool: PgPool, replica: Replica, states: Vec<(CartId, Payload)>) -> Result<(), StoreError> {
+    let whole = |(id, payload)| match payload {
+        Payload::Replica(replica) => Some((id, replica)),
+        Payload::Operation(_) => None,
+    };
+    let replicas: Vec<(CartId, CartReplica)> = states.into_iter().filter_map(whole).collect();
+    let mut transaction = chassis::database::begin(&pool).await?;
+    let refused = store::join_replicas(&mut transaction, replica.id(), &replicas).await?;
+    transaction.commit().await?;
+    report_refused(&refused);
+    tracing::info!(carts = replicas.len(), "repaired carts that differed");
+    metrics::counter!("cart_replication_repaired_total").increment(replicas.len() as u64);
+    replica.log_grew();
+    Ok(())
+}
+
+/// One bad cart must not stop the others; what was good in it comes with anti-entropy.
+fn report_refused(refused: &[(CartId, String)]) {
+    for (cart_id, reason) in refused {
+        tracing::error!(%cart_id, reason, "refused what the other region sent for a cart");
+    }
+    metrics::counter!("cart_replication_refused_total").increment(refused.len() as u64);
+}

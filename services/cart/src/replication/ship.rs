@@ -1,0 +1,236 @@
+//! Shipping this region's log to the other one.
+
+use std::future::Future;
+use std::time::Duration;
+
+use chassis::client::{Dependency, DependencyConfig};
+use chassis::retry::Backoff;
+use contracts::cart::v1::cart_replication_service_client::CartReplicationServiceClient;
+use contracts::cart::v1::{ReplicateRequest, ReplicateResponse};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use ids::CartId;
+use replication::shipper::{Effect, Halt, Input, LogRead, Shipper};
+use sqlx::{ConnectOptions as _, PgConnection, PgPool};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use super::wire::{self, Malformed};
+use super::{MESSAGES_WAITING_MAX, Payload, Replica, STORE_DEADLINE, config};
+use crate::store::StoreError;
+use crate::store::replica as store;
+
+/// The lock of the one process of the region that ships: "cart" in ASCII, so that it collides with nobody else's.
+const LOCK: i64 = 0x6361_7274;
+/// How often a process that stands by asks for the lock.
+const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
+/// For opening a stream: some round trips. Short, since after a cut this is how long the heal is noticed late.
+const OPEN_DEADLINE: Duration = Duration::from_secs(2);
+/// Between attempts while the other region is away.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+
+/// How to call the other region. Its stream is never silent for a second (see `poll_every` of the crate's configuration) unless the
+/// link is cut; such a connection is given up after six seconds, when the link itself has long begun to try again.
+pub fn peer() -> DependencyConfig {
+    DependencyConfig {
+        connect_timeout: OPEN_DEADLINE,
+        keep_alive_interval: Duration::from_secs(3),
+        ..DependencyConfig::default()
+    }
+}
+
+/// Why a stream ended. Another is begun.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("the other region refused or broke the stream")]
+    Stream(#[from] Status),
+    #[error("the other region did not answer within {OPEN_DEADLINE:?}")]
+    Unanswered,
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("the store did not answer within {STORE_DEADLINE:?}")]
+    StoreDeadline,
+    #[error("the stream ended")]
+    Closed,
+    #[error(transparent)]
+    Halted(Halt),
+}
+
+/// Ships the log of `replica` to `peer` until `token` is cancelled. Of a region's processes one ships, the others stand by.
+///
+/// # Errors
+/// The database cannot be reached; nothing is lost, begin again.
+pub async fn ship(
+    pool: PgPool,
+    peer: Dependency,
+    replica: Replica,
+    token: CancellationToken,
+) -> Result<(), StoreError> {
+    let mut lock = pool.connect_options().as_ref().clone().connect().await?;
+    while !try_lock(&mut lock).await? {
+        tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            () = tokio::time::sleep(STANDBY_INTERVAL) => {}
+        }
+    }
+    let mut failures = 0;
+    while !token.is_cancelled() {
+        let started = Instant::now();
+        let ended = tokio::select! {
+            () = token.cancelled() => break,
+            ended = one_stream(&pool, &peer, &replica) => ended,
+        };
+        if let Ended::Halted(halt) = &ended {
+            tracing::error!(%halt, "shipping has stopped and carts take no edits until someone looks");
+            replica.rewind();
+            token.cancelled().await;
+            break;
+        }
+        failures = if started.elapsed() > OPEN_DEADLINE * 2 { 1 } else { failures + 1 };
+        tracing::warn!(error = &ended as &dyn std::error::Error, failures, "replication interrupted");
+        metrics::counter!("cart_replication_interruptions_total").increment(1);
+        tokio::select! {
+            () = token.cancelled() => {}
+            () = tokio::time::sleep(BACKOFF.delay_now(failures)) => {}
+        }
+        // The lock lives as long as its connection: if that broke, another process may be shipping by now.
+        try_lock(&mut lock).await?;
+    }
+    Ok(())
+}
+
+/// Taking a lock that one has is no error; each time is one more to give back, which the end of the connection does.
+async fn try_lock(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let locked = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "locked!""#, LOCK);
+    Ok(locked.fetch_one(connection).await?)
+}
+
+async fn one_stream(pool: &PgPool, peer: &Dependency, replica: &Replica) -> Ended {
+    let (requests, outgoing) = mpsc::channel(MESSAGES_WAITING_MAX);
+    let mut client = CartReplicationServiceClient::new(peer.channel());
+    let opened = client.replicate(ReceiverStream::new(outgoing));
+    let answers = match tokio::time::timeout(OPEN_DEADLINE, opened).await {
+        Ok(Ok(answers)) => answers.into_inner(),
+        Ok(Err(status)) => return Ended::Stream(status),
+        Err(_) => return Ended::Unanswered,
+    };
+    let session = Session {
+        pool: pool.clone(),
+        replica: replica.clone(),
+        machine: Shipper::new(config(), replica.log()),
+        requests,
+        work: FuturesUnordered::new(),
+        epoch: Instant::now(),
+    };
+    session.run(answers).await
+}
+
+type Step = Result<Option<Input<CartId, Payload>>, Ended>;
+
+struct Session {
+    pool: PgPool,
+    replica: Replica,
+    machine: Shipper<CartId>,
+    requests: mpsc::Sender<ReplicateRequest>,
+    /// What the store was asked; the machine asks for one of each at a time.
+    work: FuturesUnordered<BoxFuture<'static, Step>>,
+    /// The machine's time counts from here.
+    epoch: Instant,
+}
+
+impl Session {
+    async fn run(mut self, mut answers: Streaming<ReplicateResponse>) -> Ended {
+        let mut input = Some(Input::Opened);
+        loop {
+            if let Some(input) = input.take() {
+                for effect in self.machine.handle(input, self.epoch.elapsed()) {
+                    if let Err(ended) = self.carry_out(effect).await {
+                        return ended;
+                    }
+                }
+            }
+            let wake = self.machine.wake_at().map(|at| self.epoch + at);
+            let step: Step = tokio::select! {
+                message = answers.message() => match message {
+                    Ok(Some(message)) => {
+                        wire::to_shipper(message).map(|message| Some(Input::Received(message))).map_err(Ended::from)
+                    }
+                    Ok(None) => Err(Ended::Closed),
+                    Err(status) => Err(Ended::Stream(status)),
+                },
+                Some(step) = self.work.next() => step,
+                () = self.replica.log_grew.notified() => Ok(Some(Input::LogGrew)),
+                () = sleep_until(wake) => Ok(Some(Input::Tick)),
+            };
+            match step {
+                Ok(next) => input = next,
+                Err(ended) => return ended,
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect<CartId, Payload>) -> Result<(), Ended> {
+        let (pool, replica) = (self.pool.clone(), self.replica.clone());
+        match effect {
+            Effect::Send(message) => {
+                return self.requests.send(wire::request(message)).await.map_err(|_| Ended::Closed);
+            }
+            Effect::Halt(halt) => return Err(Ended::Halted(halt)),
+            Effect::ReadLog { after, entries_max, bytes_max } => self.start(async move {
+                let replica = replica.id();
+                let mut connection = pool.acquire().await?;
+                #[cfg_attr(not(feature = "sabotage"), allow(unused_mut, reason = "only sabotage changes it"))]
+                let mut log = store::read_log(&mut connection, replica, after, entries_max, bytes_max).await?;
+                #[cfg(feature = "sabotage")]
+                if store::last_writer_wins::is_chosen() {
+                    store::last_writer_wins::disguise(&mut connection, &mut log).await?;
+                }
+                let weight = |(_, operation): &(_, store::Operation)| operation.delta.len() + operation.outcome.len();
+                Ok(Some(Input::LogRead(LogRead {
+                    after,
+                    through: log.through,
+                    trimmed: log.trimmed,
+                    more: log.more,
+                    bytes: log.operations.iter().map(weight).sum(),
+                    entries: log.operations.into_iter().map(|(id, op)| (id, Payload::Operation(op))).collect(),
+                })))
+            }),
+            Effect::PersistAcked { receiver, position } => self.start(async move {
+                store::acknowledged(&pool, receiver, position).await?;
+                Ok(None)
+            }),
+            Effect::ReadDigests { request, after, limit } => self.start(async move {
+                Ok(Some(Input::Digests { request, carts: store::digests(&pool, after, None, limit).await? }))
+            }),
+            Effect::ReadStates { request, ids, bytes_max } => self.start(async move {
+                let replicas = store::replicas(&pool, replica.id(), &ids, bytes_max).await?;
+                let states = replicas.into_iter().map(|(id, replica)| (id, Payload::Replica(replica))).collect();
+                Ok(Some(Input::States { request, states }))
+            }),
+        }
+        Ok(())
+    }
+
+    fn start(&self, work: impl Future<Output = Result<Option<Input<CartId, Payload>>, StoreError>> + Send + 'static) {
+        let bounded = async move {
+            match tokio::time::timeout(STORE_DEADLINE, work).await {
+                Ok(done) => done.map_err(Ended::from),
+                Err(_) => Err(Ended::StoreDeadline),
+            }
+        };
+        self.work.push(bounded.boxed());
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,120 @@
+//! Many carts at once: one statement to lock and read them, one to write them.
+
+use std::collections::BTreeMap;
+
+use crdt::CausalContext;
+use crdt::codec::{decode_context, decode_line, encode_context, encode_line};
+use ids::CartId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::domain::{Item, LineEntries};
+
+/// A cart under its lock, with some of its lines.
+#[derive(Clone, Debug)]
+pub(super) struct LockedCart {
+    pub(super) context: CausalContext,
+    pub(super) line_count: usize,
+    /// Those that were asked for and are there.
+    pub(super) lines: BTreeMap<Item, LineEntries>,
+}
+
+/// Carts under their locks.
+pub(super) type LockedCarts = BTreeMap<CartId, LockedCart>;
+
+/// Locks the carts that are there, without lines. In the order of their ids, so that two who lock several do not wait for each other.
+pub(super) async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<LockedCarts, StoreError> {
+    let rows = sqlx::query!(
+        "select cart_id, context, line_count from cart where cart_id = any($1) order by cart_id for update",
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let cart = LockedCart {
+                context: decode_context(&row.context)?,
+                line_count: usize::try_from(row.line_count).unwrap_or_default(),
+                lines: BTreeMap::new(),
+            };
+            Ok((CartId::from_uuid(row.cart_id), cart))
+        })
+        .collect()
+}
+
+/// Adds the named lines of the locked carts, or with `None` all their lines.
+pub(super) async fn read_lines(
+    connection: &mut PgConnection,
+    carts: &mut LockedCarts,
+    named: Option<&[(CartId, Item)]>,
+) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = match named {
+        Some(named) => named.iter().map(|(cart_id, _)| cart_id.as_uuid()).collect(),
+        None => carts.keys().map(|cart_id| cart_id.as_uuid()).collect(),
+    };
+    let offers: Option<Vec<String>> = named.map(|named| named.iter().map(|(_, item)| item.0.to_string()).collect());
+    let rows = sqlx::query!(
+        "select l.cart_id, l.offer_id, l.line
+         from unnest($1::uuid[], coalesce($2::text[], array_fill(null::text, array[cardinality($1)])))
+             as named (cart_id, offer_id)
+         join cart_line l on l.cart_id = named.cart_id and (named.offer_id is null or l.offer_id = named.offer_id)",
+        &ids,
+        offers.as_deref(),
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        if let Some(cart) = carts.get_mut(&CartId::from_uuid(row.cart_id)) {
+            cart.lines.insert(Item(row.offer_id.parse()?), decode_line(&row.line)?);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the carts back: contexts, and the lines they hold, of which empty ones are deleted. Their revisions move on, so that
+/// whoever decided something on what they were decides anew.
+pub(super) async fn write(connection: &mut PgConnection, carts: &LockedCarts) -> Result<(), StoreError> {
+    let (mut ids, mut contexts, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut kept, mut kept_offers, mut kept_lines) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut emptied, mut emptied_offers) = (Vec::new(), Vec::new());
+    for (cart_id, cart) in carts {
+        ids.push(cart_id.as_uuid());
+        contexts.push(encode_context(&cart.context));
+        counts.push(i32::try_from(cart.line_count).unwrap_or(i32::MAX));
+        for (item, line) in &cart.lines {
+            if line.is_empty() {
+                emptied.push(cart_id.as_uuid());
+                emptied_offers.push(item.0.to_string());
+            } else {
+                kept.push(cart_id.as_uuid());
+                kept_offers.push(item.0.to_string());
+                kept_lines.push(encode_line(line));
+            }
+        }
+    }
+    sqlx::query!(
+        "with written as (
+             insert into cart_line (cart_id, offer_id, line)
+             select * from unnest($4::uuid[], $5::text[], $6::bytea[])
+             on conflict (cart_id, offer_id) do update set line = excluded.line
+         ), emptied as (
+             delete from cart_line using unnest($7::uuid[], $8::text[]) as gone (cart_id, offer_id)
+             where cart_line.cart_id = gone.cart_id and cart_line.offer_id = gone.offer_id
+         )
+         update cart set context = moved.context, line_count = moved.line_count, revision = revision + 1
+         from unnest($1::uuid[], $2::bytea[], $3::integer[]) as moved (cart_id, context, line_count)
+         where cart.cart_id = moved.cart_id",
+        &ids,
+        &contexts,
+        &counts,
+        &kept,
+        &kept_offers,
+        &kept_lines,
+        &emptied,
+        &emptied_offers,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

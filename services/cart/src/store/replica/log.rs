@@ -1,0 +1,240 @@
+//! The log of this region's own operations: reading, acknowledging, trimming.
+
+use chrono::{DateTime, Utc};
+use ids::{CartId, CustomerId, OrderId};
+use replication::{Position, ReplicaId};
+use sqlx::{PgConnection, PgExecutor};
+
+use super::{CheckoutReplica, CheckoutState, Creation, Operation, StoreError, checkout_lines, signed, unsigned};
+
+/// A stretch of the log.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// In order.
+    pub operations: Vec<(CartId, Operation)>,
+    /// The last one's position; where the reading began when there is none.
+    pub through: Position,
+    /// The last position that was trimmed.
+    pub trimmed: Position,
+    /// There is more to read now.
+    pub more: bool,
+}
+
+/// Reads at most `entries_max` operations and `bytes_max` bytes (but at least one operation) after `after`.
+///
+/// `replica` is this one, which began the checkouts in it. It stops below the oldest transaction that still runs, because that one may yet commit operations in between.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn read_log(
+    connection: &mut PgConnection,
+    replica: crdt::ReplicaId,
+    after: Position,
+    entries_max: usize,
+    bytes_max: usize,
+) -> Result<Log, StoreError> {
+    let limit = i64::try_from(entries_max).unwrap_or(i64::MAX);
+    let rows = sqlx::query!(
+        r#"with entry as (
+               select * from cart_operation
+               where origin is null and (transaction_id, position) > ($1::text::xid8, $2::bigint)
+                   and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+               order by transaction_id, position
+               limit $3
+           ), sized as (
+               select *, sum(octet_length(delta) + octet_length(outcome) + 200)
+                   over (order by transaction_id, position) as bytes_through
+               from entry
+           )
+           select o.cart_id as "cart_id!", o.operation_key as "operation_key!", o.request_digest as "request_digest!",
+                  o.outcome as "outcome!", o.delta as "delta!",
+                  o.transaction_id::text::bigint as "transaction!", o.position as "position!",
+                  c.owner_id as "owner_id?", c.idempotency_key as "idempotency_key?",
+                  k.order_id as "order_id?", k.state as "state?",
+                  case k.state when 'undecided' then k.cut else '' end as "cut?",
+                  k.operation as "operation?", k.seen as "seen?", k.offer_ids as "offer_ids?",
+                  k.quantities as "quantities?",
+                  l.trimmed_transaction, l.trimmed_sequence,
+                  (select count(*) from entry) as "found!", coalesce(o.bytes_through > $4, false) as "beyond!"
+           from cart_log l
+           left join sized o on true
+           left join cart c on o.operation_key = 'created' and c.cart_id = o.cart_id
+           left join cart_checkout k on k.order_id = o.order_id
+           where o.cart_id is not null
+           order by o.transaction_id, o.position"#,
+        after.transaction.to_string(),
+        signed(after.sequence),
+        limit,
+        i64::try_from(bytes_max).unwrap_or(i64::MAX),
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let Some(first) = rows.first() else { return empty(connection, after).await };
+    let trimmed = position(first.trimmed_transaction, first.trimmed_sequence);
+    let full = first.found >= limit;
+    let count = rows.iter().take_while(|row| !row.beyond).count().max(1);
+    let more = full || count < rows.len();
+    let mut log = Log { operations: Vec::with_capacity(count), through: after, trimmed, more };
+    for row in rows.into_iter().take(count) {
+        log.through = position(row.transaction, row.position);
+        let creation = match row.owner_id.zip(row.idempotency_key) {
+            Some((owner_id, key)) => {
+                Some(Creation { owner_id: CustomerId::from_uuid(owner_id), idempotency_key: key.parse()? })
+            }
+            None => None,
+        };
+        let checkout = match (row.order_id, row.cut, row.state) {
+            (Some(order_id), Some(cut), Some(state)) => Some(CheckoutReplica {
+                order_id: OrderId::from_uuid(order_id),
+                cut,
+                state: CheckoutState::of(&state)?,
+                origin: replica,
+                operation: unsigned(row.operation.unwrap_or_default()),
+                seen: row.seen.unwrap_or_default(),
+                lines: checkout_lines(&row.offer_ids.unwrap_or_default(), &row.quantities.unwrap_or_default())?,
+            }),
+            _ => None,
+        };
+        let operation = Operation {
+            key: row.operation_key,
+            request_digest: row.request_digest,
+            outcome: row.outcome,
+            delta: row.delta,
+            creation,
+            checkout,
+        };
+        log.operations.push((CartId::from_uuid(row.cart_id), operation));
+    }
+    Ok(log)
+}
+
+/// Nothing after `after`. When the database has never handed out that transaction, it went back in time: the log ends before.
+async fn empty(connection: &mut PgConnection, after: Position) -> Result<Log, StoreError> {
+    let row = sqlx::query!(
+        r#"select trimmed_transaction, trimmed_sequence,
+                  pg_snapshot_xmax(pg_current_snapshot())::text::bigint as "next_transaction!"
+           from cart_log"#,
+    )
+    .fetch_one(connection)
+    .await?;
+    let next = unsigned(row.next_transaction);
+    let through =
+        if after.transaction < next { after } else { Position { transaction: next.saturating_sub(1), sequence: 0 } };
+    let trimmed = position(row.trimmed_transaction, row.trimmed_sequence);
+    Ok(Log { operations: Vec::new(), through, trimmed, more: false })
+}
+
+/// Where the log of `replica` is joined through.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn received(database: impl PgExecutor<'_>, replica: ReplicaId) -> Result<Position, StoreError> {
+    let row = sqlx::query!(
+        "select received_transaction, received_sequence from cart_replica where replica = $1",
+        i16::from(replica.0),
+    );
+    let row = row.fetch_optional(database).await?;
+    Ok(row.map_or(Position::START, |row| position(row.received_transaction, row.received_sequence)))
+}
+
+/// Notes that `replica` has joined our log through `acked`.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn acknowledged(
+    database: impl PgExecutor<'_>,
+    replica: ReplicaId,
+    acked: Position,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into cart_replica (replica, acked_transaction, acked_sequence) values ($1, $2, $3)
+         on conflict (replica) do update
+         set acked_transaction = excluded.acked_transaction, acked_sequence = excluded.acked_sequence",
+        i16::from(replica.0),
+        signed(acked.transaction),
+        signed(acked.sequence),
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the log of `replica` is joined through `through`, in the transaction that joined it. Returns what is stored now: a late
+/// transaction of an earlier stream never sets it back.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn grown_to(
+    connection: &mut PgConnection,
+    replica: ReplicaId,
+    through: Position,
+) -> Result<Position, StoreError> {
+    sqlx::query!(
+        "insert into cart_replica as stored (replica, received_transaction, received_sequence) values ($1, $2, $3)
+         on conflict (replica) do update
+         set received_transaction = excluded.received_transaction, received_sequence = excluded.received_sequence
+         where (stored.received_transaction, stored.received_sequence)
+             < (excluded.received_transaction, excluded.received_sequence)",
+        i16::from(replica.0),
+        signed(through.transaction),
+        signed(through.sequence),
+    )
+    .execute(&mut *connection)
+    .await?;
+    received(connection, replica).await
+}
+
+/// Trims at most `limit` operations that are older than `before` and that every one of `replicas` has, and as many that came from
+/// elsewhere and are older. Returns how many went.
+///
+/// What is trimmed is no longer recognised when it is repeated, so `before` is how long a client may repeat a request.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn trim(
+    database: impl PgExecutor<'_>,
+    replicas: &[ReplicaId],
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let replicas: Vec<i16> = replicas.iter().map(|replica| i16::from(replica.0)).collect();
+    let trimmed = sqlx::query_scalar!(
+        r#"with acked as (
+               select min(array[r.acked_transaction, r.acked_sequence]) as through from cart_replica r
+               where r.replica = any($1)
+               having count(*) = cardinality($1::smallint[])
+           ), shipped as (
+               delete from cart_operation using (
+                   select o.cart_id, o.operation_key from cart_operation o, acked
+                   where o.origin is null and o.created_at < $2
+                       and (o.transaction_id, o.position) <= (acked.through[1]::text::xid8, acked.through[2])
+                   order by o.transaction_id, o.position
+                   limit $3
+               ) as old
+               where cart_operation.cart_id = old.cart_id and cart_operation.operation_key = old.operation_key
+               returning cart_operation.transaction_id::text::bigint as transaction, cart_operation.position
+           ), noted as (
+               update cart_log set trimmed_transaction = last.through[1], trimmed_sequence = last.through[2]
+               from (select max(array[transaction, position]) as through from shipped) as last
+               where last.through is not null
+           ), foreign_gone as (
+               delete from cart_operation using (
+                   select o.cart_id, o.operation_key from cart_operation o
+                   where o.origin is not null and o.created_at < $2
+                   order by o.created_at
+                   limit $3
+               ) as old
+               where cart_operation.cart_id = old.cart_id and cart_operation.operation_key = old.operation_key
+               returning 1
+           )
+           select (select count(*) from shipped) + (select count(*) from foreign_gone) as "trimmed!""#,
+        &replicas,
+        before,
+        limit,
+    );
+    Ok(unsigned(trimmed.fetch_one(database).await?))
+}
+
+fn position(transaction: i64, sequence: i64) -> Position {
+    Position { transaction: unsigned(transaction), sequence: unsigned(sequence) }
+}

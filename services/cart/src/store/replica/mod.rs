@@ -1,0 +1,118 @@
+//! Replication's side of the store: the log to ship, and joining what the other region shipped.
+
+mod join;
+#[cfg(feature = "sabotage")]
+pub mod last_writer_wins;
+mod lines;
+mod log;
+mod whole;
+
+pub use join::{Joined, join_operations};
+pub use log::{Log, acknowledged, grown_to, read_log, received, trim};
+pub use whole::{digests, join_replicas, replicas};
+
+use std::collections::BTreeMap;
+
+use crdt::ReplicaId;
+use ids::{CustomerId, IdempotencyKey, OfferId, OrderId};
+
+use super::StoreError;
+
+/// Whose a cart is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Creation {
+    /// The session's subject.
+    pub owner_id: CustomerId,
+    /// The key of the request that created it.
+    pub idempotency_key: IdempotencyKey,
+}
+
+/// One change of a cart, as it is shipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What a repeat of the request is recognised by.
+    pub key: String,
+    /// SHA-256 of the request; empty where no client asked.
+    pub request_digest: Vec<u8>,
+    /// The encoded reply; empty where no client asked.
+    pub outcome: Vec<u8>,
+    /// Encoded; empty when the state does not change.
+    pub delta: Vec<u8>,
+    /// The operation is the cart's creation.
+    pub creation: Option<Creation>,
+    /// The operation is about this checkout.
+    pub checkout: Option<CheckoutReplica>,
+}
+
+/// A checkout, as it is shipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckoutReplica {
+    /// Its order.
+    pub order_id: OrderId,
+    /// Encoded; empty once it is settled, when nobody needs it any more.
+    pub cut: Vec<u8>,
+    /// What became of it.
+    pub state: CheckoutState,
+    /// The replica that began it and will settle it.
+    pub origin: ReplicaId,
+    /// The counter of its own dot.
+    pub operation: u64,
+    /// The causal context its shopper had seen; encoded.
+    pub seen: Vec<u8>,
+    /// What it ordered: units by offer.
+    pub lines: BTreeMap<OfferId, u64>,
+}
+
+/// What became of a checkout, in the order in which one stands over the other: an order that was placed stays placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CheckoutState {
+    /// Its cut hides its lines.
+    Undecided,
+    /// Its cut is dropped.
+    Abandoned,
+    /// Its cut is joined.
+    Ordered,
+}
+
+/// A whole cart, as it is shipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CartReplica {
+    /// Whose it is.
+    pub creation: Creation,
+    /// Encoded.
+    pub state: Vec<u8>,
+    /// All of them.
+    pub checkouts: Vec<CheckoutReplica>,
+}
+
+impl CheckoutState {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Undecided => "undecided",
+            Self::Abandoned => "abandoned",
+            Self::Ordered => "ordered",
+        }
+    }
+
+    fn of(name: &str) -> Result<Self, StoreError> {
+        [Self::Undecided, Self::Abandoned, Self::Ordered]
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| StoreError::CorruptState(name.to_owned()))
+    }
+}
+
+/// Units by offer, from two columns.
+pub(super) fn checkout_lines(offer_ids: &[String], quantities: &[i64]) -> Result<BTreeMap<OfferId, u64>, StoreError> {
+    let line = |(offer_id, units): (&String, &i64)| Ok((offer_id.parse()?, unsigned(*units)));
+    offer_ids.iter().zip(quantities).map(line).collect()
+}
+
+/// The store's numbers are signed, the log's are not; both stay far below the difference.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

@@ -1,0 +1,247 @@
+//! Replication between two regions, each on a real database, over a real link.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(dead_code, reason = "each test file uses its own part of the support")]
+
+mod support;
+
+use chrono::{TimeDelta, Utc};
+use ids::CartId;
+use replication::{Position, ReplicaId};
+use sqlx::PgPool;
+use support::regions::{Regions, eventually};
+use support::{reason, units};
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn an_edit_in_either_region_shows_in_the_other(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    regions.east.shopper.add("1", "offer-1", 2).await;
+    regions.west.shopper.add("2", "offer-2", 3).await;
+    regions.converge().await;
+    let cart = regions.west.shopper.get().await;
+    assert_eq!(units(&cart), [("offer-1", 2), ("offer-2", 3)]);
+    assert_eq!(cart, regions.east.shopper.get().await);
+}
+
+/// What a shopper meant, in both regions at once while they cannot talk.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn edits_during_a_cut_merge_by_intent(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    for (key, offer) in [("1", "offer-1"), ("2", "offer-2"), ("3", "offer-3")] {
+        east.add(key, offer, 2).await;
+    }
+    regions.converge().await;
+    regions.cut();
+
+    // Adds sum. A remove takes what it saw. Of two sets the larger stands.
+    east.add("4", "offer-1", 2).await;
+    west.add("5", "offer-1", 3).await;
+    east.remove("6", "offer-2").await.unwrap();
+    west.add("7", "offer-2", 1).await;
+    east.set("8", "offer-3", 5).await.unwrap();
+    west.set("9", "offer-3", 4).await.unwrap();
+    assert_eq!(units(&west.get().await), [("offer-1", 5), ("offer-2", 3), ("offer-3", 4)]);
+    regions.connect();
+    regions.converge().await;
+    assert_eq!(units(&west.get().await), [("offer-1", 7), ("offer-2", 1), ("offer-3", 5)]);
+    // And what was removed stays removed when it is shipped back and forth.
+    west.remove("10", "offer-2").await.unwrap();
+    regions.converge().await;
+    assert_eq!(units(&east.get().await), [("offer-1", 7), ("offer-3", 5)]);
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_request_repeated_in_the_other_region_gets_its_first_reply(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let first = regions.east.shopper.add("1", "offer-1", 2).await;
+    regions.converge().await;
+    assert_eq!(regions.west.shopper.add("1", "offer-1", 2).await, first);
+    let other = regions.west.shopper.try_add(regions.west.shopper.add_request("1", "offer-1", 3)).await;
+    assert_eq!(reason(&other.unwrap_err()), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(units(&regions.west.shopper.get().await), [("offer-1", 2)]);
+}
+
+/// An order takes exactly what it saw, in both regions.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn an_order_leaves_what_the_other_region_added_meanwhile(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    let seen = east.add("1", "offer-1", 2).await;
+    regions.converge().await;
+    let checkout = east.checkout("order", &seen.version).await.unwrap();
+    eventually("the cut hides its lines in the other region too", async || units(&west.get().await).is_empty()).await;
+    west.add("2", "offer-1", 3).await;
+    east.consume(&checkout.order_id).await;
+    regions.converge().await;
+    assert_eq!(units(&west.get().await), [("offer-1", 3)]);
+    assert_eq!(units(&east.get().await), [("offer-1", 3)]);
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn an_abandoned_checkout_puts_its_lines_back_in_both_regions(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let seen = regions.east.shopper.add("1", "offer-1", 2).await;
+    let checkout = regions.east.shopper.checkout("order", &seen.version).await.unwrap();
+    regions.converge().await;
+    assert_eq!(units(&regions.west.shopper.get().await), []);
+    regions.east.shopper.abandon(&checkout.order_id).await;
+    regions.converge().await;
+    assert_eq!(units(&regions.west.shopper.get().await), [("offer-1", 2)]);
+}
+
+/// Two cuts of one cart: two orders, each of what its shopper saw, and nothing left or doubled afterwards.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_cart_ordered_in_both_regions_during_a_cut_is_two_orders_of_what_was_shown(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    east.add("1", "offer-1", 2).await;
+    regions.converge().await;
+    regions.cut();
+    let east_seen = east.add("2", "offer-2", 1).await;
+    let west_seen = west.add("3", "offer-3", 4).await;
+    let east_order = east.checkout("east", &east_seen.version).await.unwrap();
+    let west_order = west.checkout("west", &west_seen.version).await.unwrap();
+    let lines = |order: &contracts::cart::v1::BeginCheckoutResponse| {
+        order.lines.iter().map(|line| (line.offer_id.clone(), line.quantity)).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&east_order), [("offer-1".to_owned(), 2), ("offer-2".to_owned(), 1)]);
+    assert_eq!(lines(&west_order), [("offer-1".to_owned(), 2), ("offer-3".to_owned(), 4)]);
+    east.consume(&east_order.order_id).await;
+    west.consume(&west_order.order_id).await;
+    regions.connect();
+    regions.converge().await;
+    assert_eq!(units(&east.get().await), []);
+    // The shopper sees what was ordered twice, and by which orders, and may cancel one.
+    for side in [&east, &west] {
+        let twice = side.get().await.ordered_twice;
+        assert_eq!(twice.len(), 1, "{twice:?}");
+        assert_eq!((twice[0].offer_id.as_str(), twice[0].quantity), ("offer-1", 2));
+        let mut orders = [east_order.order_id.clone(), west_order.order_id.clone()];
+        orders.sort();
+        assert_eq!(twice[0].order_ids, orders);
+    }
+}
+
+/// A log entry that nobody will ever ship, as a bug or a lost disk leaves behind.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn anti_entropy_repairs_what_a_lost_log_left_different(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    east.add("1", "offer-1", 2).await;
+    west.add("2", "offer-2", 3).await;
+    for side in [&east, &west] {
+        sqlx::query("delete from cart_operation").execute(&side.pool).await.unwrap();
+    }
+    // Shipping has nothing to ship; comparing finds it.
+    regions.connect();
+    regions.converge().await;
+    assert_eq!(units(&west.get().await), [("offer-1", 2), ("offer-2", 3)]);
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn shipping_goes_on_where_it_was_after_a_restart(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    for round in 0..5 {
+        regions.connect();
+        for at in 0..20 {
+            regions.east.shopper.add(&format!("{round}/{at}"), &format!("offer-{at}"), 1).await;
+        }
+        // In the middle of it, whatever is on its way.
+        regions.cut();
+    }
+    regions.connect();
+    regions.converge().await;
+    let cart = regions.west.shopper.get().await;
+    assert_eq!(cart.lines.len(), 20);
+    assert!(cart.lines.iter().all(|line| line.quantity == 5), "{cart:?}");
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn nothing_is_trimmed_that_the_other_region_does_not_have(pool: PgPool) {
+    use cart::store::replica::{acknowledged, read_log, trim};
+
+    let mut regions = Regions::new(pool).await;
+    let east = regions.east.shopper.clone();
+    east.add("1", "offer-1", 2).await;
+    east.add("2", "offer-1", 2).await;
+    let peer = [ReplicaId(2)];
+    let later = Utc::now() + TimeDelta::days(1);
+    assert_eq!(trim(&east.pool, &peer, later, 100).await.unwrap(), 0, "nobody has acknowledged anything");
+
+    let mut connection = east.pool.acquire().await.unwrap();
+    let log = read_log(&mut connection, east.replica.id(), Position::START, 2, usize::MAX).await.unwrap();
+    acknowledged(&east.pool, peer[0], log.through).await.unwrap();
+    assert_eq!(trim(&east.pool, &peer, later, 100).await.unwrap(), 2);
+    let left = read_log(&mut connection, east.replica.id(), log.through, 100, usize::MAX).await.unwrap();
+    assert_eq!((left.operations.len(), left.trimmed), (1, log.through));
+    drop(connection);
+    // The other region never had the trimmed ones; it is told of the whole cart instead.
+    regions.connect();
+    regions.converge().await;
+    assert_eq!(units(&regions.west.shopper.get().await), [("offer-1", 4)]);
+}
+
+/// A transaction that commits late must not leave a hole behind it.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn the_log_is_read_no_further_than_the_oldest_running_transaction(pool: PgPool) {
+    use cart::store::replica::read_log;
+
+    let regions = Regions::new(pool).await;
+    let east = regions.east.shopper.clone();
+    let mut late = east.pool.begin().await.unwrap();
+    sqlx::query("insert into cart_operation values ($1, 'late', '', '', '')")
+        .bind(east.cart_id.parse::<CartId>().unwrap().as_uuid())
+        .execute(&mut *late)
+        .await
+        .unwrap();
+    east.add("1", "offer-1", 2).await;
+    let mut connection = east.pool.acquire().await.unwrap();
+    let keys = |log: &cart::store::replica::Log| {
+        log.operations.iter().map(|(_, operation)| operation.key.clone()).collect::<Vec<_>>()
+    };
+    let log = read_log(&mut connection, east.replica.id(), Position::START, 100, usize::MAX).await.unwrap();
+    assert_eq!(keys(&log), ["created"], "not what committed after the one that still runs began");
+    late.commit().await.unwrap();
+    let log = read_log(&mut connection, east.replica.id(), log.through, 100, usize::MAX).await.unwrap();
+    assert_eq!(keys(&log), ["late", "client:1"]);
+}
+
+/// One bad cart must not stop the others.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_hostile_delta_is_refused_and_its_neighbours_are_joined(pool: PgPool) {
+    use cart::store::replica::{Operation, join_operations};
+
+    let mut regions = Regions::new(pool).await;
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    east.add("1", "offer-1", 2).await;
+    // As if an operation of west's own, which it never performed.
+    let forged = crdt::Dot::new(west.replica.id(), 99);
+    let operation = |key: &str, delta| Operation {
+        key: key.to_owned(),
+        request_digest: vec![1],
+        outcome: Vec::new(),
+        delta,
+        creation: None,
+        checkout: None,
+    };
+    let cart_id: CartId = west.cart_id.parse().unwrap();
+    let operations = [
+        (cart_id, operation("forged", crdt::codec::encode_delta(&cart::domain::CartDelta::tick(forged)))),
+        (cart_id, operation("garbage", vec![255; 40])),
+    ];
+    let mut transaction = west.pool.begin().await.unwrap();
+    let through = Position { transaction: 1, sequence: 1 };
+    let joined = join_operations(&mut transaction, west.replica.id(), east.replica.id(), through, &operations).await;
+    transaction.commit().await.unwrap();
+    let joined = joined.unwrap();
+    assert_eq!((joined.refused.len(), joined.through), (2, through));
+    regions.connect();
+    regions.converge().await;
+    assert_eq!(units(&west.get().await), [("offer-1", 2)]);
+}

@@ -1,0 +1,43 @@
+//! `backbone drill`: breaks the running system on purpose, and judges what comes of it.
+//!
+//! A drill says first what it expects. It proves that its fault really bit and cleans up after itself, whatever happens; otherwise its
+//! outcome is "inconclusive", never "passed". Each kind of drill is a folder here.
+
+pub(crate) mod link;
+pub(crate) mod partition;
+
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::platform::{Layout, Progress};
+
+/// Flags of `backbone drill`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DrillArgs {
+    /// Which drill.
+    #[command(subcommand)]
+    what: Drill,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Drill {
+    /// Cut the link between the regions while both write the same carts.
+    Partition(partition::PartitionArgs),
+}
+
+/// Runs a drill on the running system. Exit status 0 if it passed, 1 if a promise was broken, 2 if that cannot be told.
+/// `interrupt`: ends it early; it cleans up all the same.
+///
+/// # Errors
+/// The system cannot be used, or was left broken: the error says how.
+pub async fn run(
+    layout: &Layout,
+    args: DrillArgs,
+    interrupt: CancellationToken,
+    progress: Progress<'_>,
+) -> anyhow::Result<ExitCode> {
+    match args.what {
+        Drill::Partition(args) => partition::run(layout, args, interrupt, progress).await,
+    }
+}
