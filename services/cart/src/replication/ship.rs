@@ -28,6 +28,9 @@ use crate::store::replica as store;
 const LOCK: i64 = 0x6361_7274;
 /// How often a process that stands by asks for the lock.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at a log that grows all the time: what is committed meanwhile travels, and is joined over there, as one batch
+/// instead of one by one. It is what a change may wait here, on a link that takes forty milliseconds one way.
+const GATHER: Duration = Duration::from_millis(10);
 /// For opening a stream: some round trips. Short, since after a cut this is how long the heal is noticed late.
 const OPEN_DEADLINE: Duration = Duration::from_secs(2);
 /// Between attempts while the other region is away.
@@ -127,6 +130,8 @@ async fn one_stream(pool: &PgPool, peer: &Dependency, replica: &Replica) -> Ende
         requests,
         work: FuturesUnordered::new(),
         epoch: Instant::now(),
+        grew: false,
+        look_at: Instant::now(),
     };
     session.run(answers).await
 }
@@ -142,6 +147,10 @@ struct Session {
     work: FuturesUnordered<BoxFuture<'static, Step>>,
     /// The machine's time counts from here.
     epoch: Instant,
+    /// The log has grown, and the machine was not told yet.
+    grew: bool,
+    /// When to tell it next.
+    look_at: Instant,
 }
 
 impl Session {
@@ -165,7 +174,15 @@ impl Session {
                     Err(status) => Err(Ended::Stream(status)),
                 },
                 Some(step) = self.work.next() => step,
-                () = self.replica.log_grew.notified() => Ok(Some(Input::LogGrew)),
+                () = self.replica.log_grew.notified(), if !self.grew => {
+                    self.grew = true;
+                    Ok(None)
+                }
+                () = tokio::time::sleep_until(self.look_at), if self.grew => {
+                    self.grew = false;
+                    self.look_at = Instant::now() + GATHER;
+                    Ok(Some(Input::LogGrew))
+                }
                 () = sleep_until(wake) => Ok(Some(Input::Tick)),
             };
             match step {
