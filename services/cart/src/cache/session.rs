@@ -9,6 +9,9 @@
 //! Evictions go out from the moment a session has its connection, before its epoch begins: what is skipped before that is
 //! before the epoch, so nobody can have stored it in the new one.
 
+use std::collections::HashSet;
+
+use ids::CartId;
 use redis::aio::MultiplexedConnection;
 
 /// The state of one process: which feed, which connection.
@@ -19,7 +22,13 @@ pub(super) struct Sessions {
     /// The feed that runs.
     feed: Option<u64>,
     session: Option<Session>,
+    /// Carts that this process has changed and could not take out itself. It does not read them from the cache until its feed has
+    /// taken them out.
+    left_in: HashSet<CartId>,
 }
+
+/// Most carts of [`Sessions::left_in`]: more, and it is cheaper to begin anew.
+const LEFT_IN_MAX: usize = 1_024;
 
 /// A connection.
 #[derive(Clone)]
@@ -34,12 +43,37 @@ impl Sessions {
     pub(super) fn feed_begins(&mut self) {
         self.count += 1;
         self.feed = Some(self.count);
-        self.session = None;
+        self.drop_session();
     }
 
     pub(super) fn feed_ends(&mut self) {
         self.feed = None;
+        self.drop_session();
+    }
+
+    /// What an earlier session could not take out is in an epoch that nobody reads.
+    fn drop_session(&mut self) {
         self.session = None;
+        self.left_in.clear();
+    }
+
+    /// This process has changed `cart_id` and could not take it out. Returns whether the session is of no more use.
+    pub(super) fn leave_in(&mut self, cart_id: CartId) -> bool {
+        if self.session.is_none() {
+            return false;
+        }
+        self.left_in.insert(cart_id);
+        self.left_in.len() > LEFT_IN_MAX
+    }
+
+    /// The feed has taken `cart_id` out.
+    pub(super) fn taken_out(&mut self, cart_id: CartId) {
+        self.left_in.remove(&cart_id);
+    }
+
+    /// Whether `cart_id` may be there and out of date.
+    pub(super) fn is_left_in(&self, cart_id: CartId) -> bool {
+        self.left_in.contains(&cart_id)
     }
 
     /// The feed that lacks a session.
@@ -67,7 +101,11 @@ impl Sessions {
 
     /// The session cannot be relied upon any more. Returns whether it was there.
     pub(super) fn end(&mut self, number: u64) -> bool {
-        self.session.take_if(|session| session.number == number).is_some()
+        let ends = self.session.as_ref().is_some_and(|session| session.number == number);
+        if ends {
+            self.drop_session();
+        }
+        ends
     }
 
     /// For evictions.

@@ -89,11 +89,16 @@ impl SharedCache {
         let mut cart_ids = cart_ids.peekable();
         while cart_ids.peek().is_some() {
             let mut call = self.evict.key(EPOCH);
-            cart_ids.by_ref().take(EVICTED_AT_ONCE).for_each(|cart_id| {
+            let batch: Vec<CartId> = cart_ids.by_ref().take(EVICTED_AT_ONCE).collect();
+            batch.iter().for_each(|cart_id| {
                 call.arg(cart_id.to_string());
             });
             match call_within::<u64>(EVICT_DEADLINE, &session, &call).await {
-                Ok(taken) => metrics::counter!("cart_cache_evictions_total").increment(taken),
+                Ok(taken) => {
+                    metrics::counter!("cart_cache_evictions_total").increment(taken);
+                    let mut sessions = self.sessions();
+                    batch.into_iter().for_each(|cart_id| sessions.taken_out(cart_id));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "an eviction failed; the read cache is not used until a new epoch has begun");
                     return self.end(&session);
@@ -103,13 +108,24 @@ impl SharedCache {
     }
 
     /// Takes a cart out that this process has changed, before the change is answered: whoever has seen the answer and then reads, in
-    /// whichever process, reads what was written. A Redis that does not answer at once delays no change: the feed evicts as well.
+    /// whichever process, reads what was written. A Redis that does not answer at once delays no change: the feed evicts as well, and
+    /// until it has, this process reads the cart from the database.
     pub(super) async fn evict_own(&self, cart_id: CartId) {
-        let Some(session) = self.usable() else { return };
+        let Some(session) = self.usable() else { return self.leave_in(cart_id) };
         let mut call = self.evict.key(EPOCH);
         call.arg(cart_id.to_string());
         let evicted = call_within::<u64>(READ_DEADLINE, &session, &call).await;
-        self.observe(&session, evicted);
+        if self.observe(&session, evicted).is_none() {
+            self.leave_in(cart_id);
+        }
+    }
+
+    fn leave_in(&self, cart_id: CartId) {
+        let session = self.sessions().connected_session();
+        let of_no_use = self.sessions().leave_in(cart_id);
+        if let Some(session) = session.filter(|_| of_no_use) {
+            self.end(&session);
+        }
     }
 
     /// Puts everything out of reach.
@@ -122,6 +138,9 @@ impl SharedCache {
     }
 
     pub(super) async fn look(&self, cart_id: CartId) -> Looked {
+        if self.sessions().is_left_in(cart_id) {
+            return Looked::Away;
+        }
         let Some(session) = self.usable() else { return Looked::Away };
         let token = Uuid::new_v4().simple().to_string();
         let mut call = self.look.key(EPOCH);
