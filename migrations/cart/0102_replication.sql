@@ -21,8 +21,8 @@ alter table cart_checkout
     -- Its own dot's counter, what its shopper had seen, and what was ordered: to tell when two regions ordered the same units.
     add column operation bigint not null default 0,
     add column seen bytea not null default '',
-    add column offer_ids text[] not null default '{}',
-    add column quantities bigint[] not null default '{}';
+    -- Units by offer.
+    add column ordered jsonb not null default '{}';
 
 -- Units that two orders took, each in its region while the regions could not talk. For the shopper to see, and cancel one.
 create table cart_ordered_twice (

@@ -5,11 +5,12 @@
 mod support;
 
 use chrono::{TimeDelta, Utc};
+use contracts::cart::v1::BeginCheckoutResponse;
 use ids::CartId;
 use replication::{Position, ReplicaId};
 use sqlx::PgPool;
 use support::regions::{Regions, eventually};
-use support::{reason, units};
+use support::{Shopper, reason, units};
 
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
 async fn an_edit_in_either_region_shows_in_the_other(pool: PgPool) {
@@ -107,7 +108,7 @@ async fn a_cart_ordered_in_both_regions_during_a_cut_is_two_orders_of_what_was_s
     let west_seen = west.add("3", "offer-3", 4).await;
     let east_order = east.checkout("east", &east_seen.version).await.unwrap();
     let west_order = west.checkout("west", &west_seen.version).await.unwrap();
-    let lines = |order: &contracts::cart::v1::BeginCheckoutResponse| {
+    let lines = |order: &BeginCheckoutResponse| {
         order.lines.iter().map(|line| (line.offer_id.clone(), line.quantity)).collect::<Vec<_>>()
     };
     assert_eq!(lines(&east_order), [("offer-1".to_owned(), 2), ("offer-2".to_owned(), 1)]);
@@ -117,15 +118,45 @@ async fn a_cart_ordered_in_both_regions_during_a_cut_is_two_orders_of_what_was_s
     regions.connect();
     regions.converge().await;
     assert_eq!(units(&east.get().await), []);
-    // The shopper sees what was ordered twice, and by which orders, and may cancel one.
     for side in [&east, &west] {
-        let twice = side.get().await.ordered_twice;
-        assert_eq!(twice.len(), 1, "{twice:?}");
-        assert_eq!((twice[0].offer_id.as_str(), twice[0].quantity), ("offer-1", 2));
-        let mut orders = [east_order.order_id.clone(), west_order.order_id.clone()];
-        orders.sort();
-        assert_eq!(twice[0].order_ids, orders);
+        shows_ordered_twice(side, "offer-1", 2, [&east_order, &west_order]).await;
     }
+}
+
+/// The same when the log that would have told is lost: whole carts tell it too.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn what_was_ordered_twice_is_told_by_a_repair_as_well(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    east.add("1", "offer-1", 2).await;
+    regions.converge().await;
+    regions.cut();
+    // The shopper in the west has added one more, which only the west orders.
+    let west_seen = west.add("2", "offer-1", 1).await;
+    let east_order = east.checkout("east", &east.get().await.version).await.unwrap();
+    let west_order = west.checkout("west", &west_seen.version).await.unwrap();
+    east.consume(&east_order.order_id).await;
+    west.consume(&west_order.order_id).await;
+    for side in [&east, &west] {
+        sqlx::query("delete from cart_operation").execute(&side.pool).await.unwrap();
+    }
+    regions.connect();
+    regions.converge().await;
+    assert_eq!(units(&east.get().await), []);
+    for side in [&east, &west] {
+        shows_ordered_twice(side, "offer-1", 2, [&east_order, &west_order]).await;
+    }
+}
+
+/// The shopper sees what was ordered twice, and by which orders, and may cancel one.
+async fn shows_ordered_twice(side: &Shopper, offer: &str, quantity: i64, orders: [&BeginCheckoutResponse; 2]) {
+    let twice = side.get().await.ordered_twice;
+    assert_eq!(twice.len(), 1, "{twice:?}");
+    assert_eq!((twice[0].offer_id.as_str(), twice[0].quantity), (offer, quantity));
+    let mut orders = orders.map(|order| order.order_id.clone());
+    orders.sort();
+    assert_eq!(twice[0].order_ids, orders);
 }
 
 /// A log entry that nobody will ever ship, as a bug or a lost disk leaves behind.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crdt::{CausalContext, Dot};
 use ids::{OfferId, OrderId};
 
-use super::{Item, LineEntries};
+use super::Item;
 
 /// What a placed order took, and what its shopper had seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,16 +31,16 @@ pub struct OrderedTwice {
     pub order_ids: [OrderId; 2],
 }
 
-/// Units that were ordered and were no longer there when the cut was joined: `before` and `after` are its lines around the join.
+/// Units that were ordered and were no longer there when the cut was joined: `before` and `after` are its lines' units around the join.
 pub fn missing(
     ordered: &BTreeMap<OfferId, u64>,
     before: &BTreeMap<Item, u64>,
-    after: &BTreeMap<Item, LineEntries>,
+    after: &BTreeMap<Item, u64>,
 ) -> BTreeMap<OfferId, u64> {
     let missing = |(offer_id, ordered): (&OfferId, &u64)| {
         let item = Item(offer_id.clone());
         let there = before.get(&item).copied().unwrap_or_default();
-        let left = after.get(&item).map(LineEntries::quantity).unwrap_or_default();
+        let left = after.get(&item).copied().unwrap_or_default();
         let units = ordered.saturating_sub(there.saturating_sub(left));
         (units > 0).then(|| (offer_id.clone(), units))
     };

@@ -7,11 +7,12 @@ use chassis::client::{Dependency, DependencyConfig};
 use chassis::retry::Backoff;
 use contracts::cart::v1::cart_replication_service_client::CartReplicationServiceClient;
 use contracts::cart::v1::{ReplicateRequest, ReplicateResponse};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Fuse, FusedFuture as _};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use ids::CartId;
 use replication::shipper::{Effect, Halt, Input, LogRead, Shipper};
+use replication::{Position, ReplicaId};
 use sqlx::{ConnectOptions as _, PgConnection, PgPool};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -31,6 +32,9 @@ const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at a log that grows all the time: what is committed meanwhile travels, and is joined over there, as one batch
 /// instead of one by one. It is what a change may wait here, on a link that takes forty milliseconds one way.
 const GATHER: Duration = Duration::from_millis(10);
+/// Between two times that it is stored how far the other region has come. Only trimming needs it, which looks every ten seconds; with each
+/// acknowledgement it would be a commit for each batch.
+const PERSIST_ACKED_EVERY: Duration = Duration::from_secs(1);
 /// For opening a stream: some round trips. Short, since after a cut this is how long the heal is noticed late.
 const OPEN_DEADLINE: Duration = Duration::from_secs(2);
 /// Between attempts while the other region is away.
@@ -132,6 +136,9 @@ async fn one_stream(pool: &PgPool, peer: &Dependency, replica: &Replica) -> Ende
         epoch: Instant::now(),
         grew: false,
         look_at: Instant::now(),
+        acked: None,
+        persisting: Fuse::terminated(),
+        persist_at: Instant::now(),
     };
     session.run(answers).await
 }
@@ -151,6 +158,11 @@ struct Session {
     grew: bool,
     /// When to tell it next.
     look_at: Instant,
+    /// How far which replica has come, when that is not stored yet.
+    acked: Option<(ReplicaId, Position)>,
+    /// At most one at a time, so that an older position never overtakes a newer one.
+    persisting: Fuse<BoxFuture<'static, Step>>,
+    persist_at: Instant,
 }
 
 impl Session {
@@ -174,6 +186,13 @@ impl Session {
                     Err(status) => Err(Ended::Stream(status)),
                 },
                 Some(step) = self.work.next() => step,
+                step = &mut self.persisting, if !self.persisting.is_terminated() => step,
+                () = tokio::time::sleep_until(self.persist_at),
+                    if self.acked.is_some() && self.persisting.is_terminated() =>
+                {
+                    self.persist_acked();
+                    Ok(None)
+                }
                 () = self.replica.log_grew.notified(), if !self.grew => {
                     self.grew = true;
                     Ok(None)
@@ -218,10 +237,7 @@ impl Session {
                     entries: log.operations.into_iter().map(|(id, op)| (id, Payload::Operation(op))).collect(),
                 })))
             }),
-            Effect::PersistAcked { receiver, position } => self.start(async move {
-                store::acknowledged(&pool, receiver, position).await?;
-                Ok(None)
-            }),
+            Effect::PersistAcked { receiver, position } => self.acked = Some((receiver, position)),
             Effect::ReadDigests { request, after, limit } => self.start(async move {
                 Ok(Some(Input::Digests { request, carts: store::digests(&pool, after, None, limit).await? }))
             }),
@@ -234,15 +250,33 @@ impl Session {
         Ok(())
     }
 
-    fn start(&self, work: impl Future<Output = Result<Option<Input<CartId, Payload>>, StoreError>> + Send + 'static) {
-        let bounded = async move {
-            match tokio::time::timeout(STORE_DEADLINE, work).await {
-                Ok(done) => done.map_err(Ended::from),
-                Err(_) => Err(Ended::StoreDeadline),
-            }
+    fn persist_acked(&mut self) {
+        let Some((receiver, position)) = self.acked.take() else { return };
+        let pool = self.pool.clone();
+        let persist = async move {
+            store::acknowledged(&pool, receiver, position).await?;
+            Ok(None)
         };
-        self.work.push(bounded.boxed());
+        self.persisting = bounded(persist).fuse();
+        self.persist_at = Instant::now() + PERSIST_ACKED_EVERY;
     }
+
+    fn start(&self, work: impl Future<Output = Asked> + Send + 'static) {
+        self.work.push(bounded(work));
+    }
+}
+
+/// What the store answers, and what the machine is told of it.
+type Asked = Result<Option<Input<CartId, Payload>>, StoreError>;
+
+fn bounded(work: impl Future<Output = Asked> + Send + 'static) -> BoxFuture<'static, Step> {
+    let bounded = async move {
+        match tokio::time::timeout(STORE_DEADLINE, work).await {
+            Ok(done) => done.map_err(Ended::from),
+            Err(_) => Err(Ended::StoreDeadline),
+        }
+    };
+    bounded.boxed()
 }
 
 async fn sleep_until(at: Option<Instant>) {

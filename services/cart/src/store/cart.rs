@@ -4,8 +4,10 @@ use crdt::codec::{decode_context, decode_delta, decode_line, encode_context};
 use crdt::{Cart, CausalContext};
 use ids::{CartId, CustomerId, IdempotencyKey};
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 
-use super::{StoreError, twice};
+use super::StoreError;
+use super::twice::{self, TwiceRow};
 use crate::domain::{CartDelta, CartState, Item, OrderedTwice};
 
 /// A cart as stored.
@@ -64,14 +66,8 @@ pub async fn load(database: impl PgExecutor<'_>, cart_id: CartId) -> Result<Opti
                   array(select l.line from cart_line l where l.cart_id = c.cart_id order by l.offer_id) as "lines!",
                   array(select k.cut from cart_checkout k where k.cart_id = c.cart_id and k.state = 'undecided')
                       as "cuts!",
-                  array(select t.offer_id from cart_ordered_twice t where t.cart_id = c.cart_id
-                        order by t.offer_id, t.first_order_id, t.second_order_id) as "twice_offer_ids!",
-                  array(select t.quantity from cart_ordered_twice t where t.cart_id = c.cart_id
-                        order by t.offer_id, t.first_order_id, t.second_order_id) as "twice_quantities!",
-                  array(select t.first_order_id from cart_ordered_twice t where t.cart_id = c.cart_id
-                        order by t.offer_id, t.first_order_id, t.second_order_id) as "twice_first!",
-                  array(select t.second_order_id from cart_ordered_twice t where t.cart_id = c.cart_id
-                        order by t.offer_id, t.first_order_id, t.second_order_id) as "twice_second!"
+                  (select jsonb_agg(t order by t.offer_id, t.first_order_id, t.second_order_id)
+                   from cart_ordered_twice t where t.cart_id = c.cart_id) as "twice: Json<Vec<TwiceRow>>"
            from cart c
            where c.cart_id = $1"#,
         cart_id.as_uuid(),
@@ -88,11 +84,7 @@ pub async fn load(database: impl PgExecutor<'_>, cart_id: CartId) -> Result<Opti
         revision: row.revision,
         state: Cart::from_parts(decode_context(&row.context)?, lines),
         undecided_cuts: decode_cuts(&row.cuts)?,
-        ordered_twice: twice::kept(
-            &row.twice_offer_ids,
-            &row.twice_quantities,
-            &row.twice_first.into_iter().zip(row.twice_second).collect::<Vec<_>>(),
-        )?,
+        ordered_twice: row.twice.map_or(Ok(Vec::new()), |rows| twice::kept(rows.0))?,
     }))
 }
 

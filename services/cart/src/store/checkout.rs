@@ -1,11 +1,14 @@
 //! Beginning a checkout.
 
+use std::collections::BTreeMap;
+
 use crdt::Dot;
 use crdt::codec::{encode_context, encode_delta};
 use ids::{CartId, OfferId, OrderId};
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 
-use super::edit::key_is_taken;
+use super::edit::written;
 use super::{CartRow, StoreError, Stored, Write};
 use crate::domain::CartDelta;
 
@@ -19,7 +22,7 @@ pub struct Checkout {
     /// What it consumes once the order is placed.
     pub cut: CartDelta,
     /// What is ordered: units by offer.
-    pub lines: Vec<(OfferId, u64)>,
+    pub lines: BTreeMap<OfferId, u64>,
 }
 
 /// Stores a checkout and moves the cart's version on, if the cart is still as it was read and the key is new.
@@ -36,17 +39,14 @@ pub async fn begin(
 ) -> Result<Write, StoreError> {
     let mut context = read.state.context().clone();
     context.insert(checkout.operation);
-    let offer_ids: Vec<String> = checkout.lines.iter().map(|(offer_id, _)| offer_id.to_string()).collect();
-    let quantities: Vec<i64> =
-        checkout.lines.iter().map(|(_, units)| i64::try_from(*units).unwrap_or(i64::MAX)).collect();
     let moved = sqlx::query_scalar!(
         r#"with moved as (
                update cart set context = $3, revision = revision + 1
                where cart_id = $1 and revision = $2
                returning cart_id
            ), begun as (
-               insert into cart_checkout (order_id, cart_id, cut, operation, seen, offer_ids, quantities)
-               select $4, cart_id, $5, $10, $11, $12, $13 from moved
+               insert into cart_checkout (order_id, cart_id, cut, operation, seen, ordered)
+               select $4, cart_id, $5, $10, $11, $12 from moved
            ), logged as (
                insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta, order_id)
                select cart_id, $6, $7, $8, $9, $4 from moved
@@ -63,15 +63,9 @@ pub async fn begin(
         encode_delta(&CartDelta::tick(checkout.operation)),
         i64::try_from(checkout.operation.counter).unwrap_or(i64::MAX),
         encode_context(read.state.context()),
-        &offer_ids,
-        &quantities,
+        Json(&checkout.lines) as _,
     )
     .fetch_one(database)
     .await;
-    match moved {
-        Ok(1) => Ok(Write::Done),
-        Ok(_) => Ok(Write::Raced),
-        Err(error) if key_is_taken(&error) => Ok(Write::Raced),
-        Err(error) => Err(error.into()),
-    }
+    written(moved)
 }

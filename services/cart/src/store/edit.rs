@@ -137,6 +137,12 @@ pub async fn commit_edit(
     )
     .fetch_one(database)
     .await;
+    written(moved)
+}
+
+/// What became of a statement under the optimistic lock that counts the carts it moved. A key that is taken is a race too: lost against
+/// a request with the same key, or a repeat.
+pub(super) fn written(moved: Result<i64, sqlx::Error>) -> Result<Write, StoreError> {
     match moved {
         Ok(1) => Ok(Write::Done),
         Ok(_) => Ok(Write::Raced),
@@ -145,7 +151,6 @@ pub async fn commit_edit(
     }
 }
 
-/// The statement lost a race against a request with the same key, or is a repeat.
-pub(super) fn key_is_taken(error: &sqlx::Error) -> bool {
+fn key_is_taken(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.constraint() == Some("cart_operation_pkey"))
 }

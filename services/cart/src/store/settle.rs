@@ -8,8 +8,9 @@ use sqlx::{PgConnection, PgExecutor};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-use super::replica::checkout_lines;
-use super::{StoreError, twice};
+use super::StoreError;
+use super::replica::{Ordered, ordered_lines};
+use super::twice::{self, Missing};
 use crate::domain::{CartDelta, Item, LineEntries, missing};
 
 /// What a placed order found.
@@ -43,10 +44,10 @@ pub async fn consume(
     replica: ReplicaId,
 ) -> Result<Settled, StoreError> {
     let row = sqlx::query!(
-        "select k.cart_id, k.state, k.cut, k.offer_ids, k.quantities, c.context
-         from cart_checkout k join cart c on c.cart_id = k.cart_id
-         where k.order_id = $1
-         for update",
+        r#"select k.cart_id, k.state, k.cut, k.ordered as "ordered: Ordered", c.context
+           from cart_checkout k join cart c on c.cart_id = k.cart_id
+           where k.order_id = $1
+           for update"#,
         order_id.as_uuid(),
     )
     .fetch_optional(&mut *connection)
@@ -74,9 +75,11 @@ pub async fn consume(
     }
     context.join(&cut.context);
     write_settled(connection, row.cart_id, order_id, &context, &lines, &delta).await?;
-    let ordered = checkout_lines(&row.offer_ids, &row.quantities)?;
-    let missing = missing(&ordered, &before, &lines);
-    twice::record(connection, replica, CartId::from_uuid(row.cart_id), order_id, &missing).await?;
+    let units = missing(&ordered_lines(row.ordered)?, &before, &twice::quantities(&lines));
+    if !units.is_empty() {
+        let cart_id = CartId::from_uuid(row.cart_id);
+        twice::record(connection, replica, &[Missing { cart_id, order_id, units }]).await?;
+    }
     Ok(Settled::Consumed)
 }
 

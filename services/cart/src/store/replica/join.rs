@@ -7,12 +7,13 @@ use crdt::codec::{decode_delta, encode_delta};
 use ids::CartId;
 use replication::Position;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::lines::{self, LockedCarts};
 use super::{CheckoutReplica, CheckoutState, Creation, Operation, StoreError, log, signed};
-use crate::domain::{CartDelta, Item, Joining};
-use crate::store::twice;
+use crate::domain::{CartDelta, Item, Joining, missing as missing_units};
+use crate::store::twice::{self, Missing};
 
 /// What became of a batch.
 #[derive(Clone, Debug)]
@@ -21,8 +22,6 @@ pub struct Joined {
     pub through: Position,
     /// Operations whose delta was refused, with the reason. Anti-entropy brings what was good in them.
     pub refused: Vec<(CartId, String)>,
-    /// Carts that have changed.
-    pub changed: Vec<CartId>,
     /// This region's log has grown too: entries of ours were spent by theirs, and dropped.
     pub log_grew: bool,
 }
@@ -56,8 +55,7 @@ pub async fn join_operations(
     }
     let named: BTreeSet<(CartId, Item)> =
         deltas.iter().flat_map(|(id, delta, _)| delta.lines.keys().map(|item| (*id, item.clone()))).collect();
-    let named: Vec<(CartId, Item)> = named.into_iter().collect();
-    lines::read_lines(connection, &mut carts, Some(&named)).await?;
+    lines::read_named(connection, &mut carts, &named).await?;
 
     let (mut retired, mut missing) = (Vec::new(), Vec::new());
     for (cart_id, delta, checkout) in &deltas {
@@ -69,22 +67,20 @@ pub async fn join_operations(
             Err(reason) => refused.push((*cart_id, reason)),
         }
         if let (Some(ordered), Some(before), Some(cart)) = (ordered, before, carts.get(cart_id)) {
-            let units = crate::domain::missing(&ordered.lines, &before, &cart.lines);
-            missing.push((*cart_id, ordered.order_id, units));
+            let units = missing_units(&ordered.lines, &before, &twice::quantities(&cart.lines));
+            missing.push(Missing { cart_id: *cart_id, order_id: ordered.order_id, units });
         }
     }
     lines::write(connection, &carts).await?;
     remember(connection, from, operations).await?;
+    let missing = twice::not_settled_yet(connection, missing).await?;
     let checkouts: Vec<(CartId, &CheckoutReplica)> =
         operations.iter().filter_map(|(id, operation)| Some((*id, operation.checkout.as_ref()?))).collect();
     write_checkouts(connection, replica, &checkouts).await?;
-    for (cart_id, order_id, missing) in &missing {
-        twice::record(connection, replica, *cart_id, *order_id, missing).await?;
-    }
+    twice::record(connection, replica, &missing).await?;
     append_retired(connection, &retired).await?;
     let through = log::grown_to(connection, replication::ReplicaId(from.0), through).await?;
-    let changed = carts.into_keys().collect();
-    Ok(Joined { through, refused, changed, log_grew: !retired.is_empty() })
+    Ok(Joined { through, refused, log_grew: !retired.is_empty() })
 }
 
 fn join_one(
@@ -186,15 +182,12 @@ pub(super) async fn write_checkouts(
         origins.push((checkout.origin != replica).then(|| i16::from(checkout.origin.0)));
         dots.push(signed(checkout.operation));
         seen.push(checkout.seen.clone());
-        let lines: BTreeMap<String, u64> = checkout.lines.iter().map(|(id, units)| (id.to_string(), *units)).collect();
-        ordered.push(serde_json::json!(lines));
+        ordered.push(Json(&checkout.lines));
     }
     sqlx::query!(
         "insert into cart_checkout as stored
-             (order_id, cart_id, cut, state, origin, operation, seen, offer_ids, quantities)
-         select begun.order_id, begun.cart_id, begun.cut, begun.state, begun.origin, begun.operation, begun.seen,
-             array(select key from jsonb_each_text(begun.ordered) order by key),
-             array(select value::bigint from jsonb_each_text(begun.ordered) order by key)
+             (order_id, cart_id, cut, state, origin, operation, seen, ordered)
+         select begun.order_id, begun.cart_id, begun.cut, begun.state, begun.origin, begun.operation, begun.seen, begun.ordered
          from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::smallint[], $6::bigint[], $7::bytea[], $8::jsonb[])
              as begun (order_id, cart_id, cut, state, origin, operation, seen, ordered)
          on conflict (order_id) do update set state = excluded.state
@@ -207,7 +200,7 @@ pub(super) async fn write_checkouts(
         &origins as &[Option<i16>],
         &dots,
         &seen,
-        &ordered,
+        &ordered as _,
     )
     .execute(connection)
     .await?;

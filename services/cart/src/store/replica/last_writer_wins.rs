@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crdt::codec::{decode_delta, encode_cart};
 use ids::CartId;
 use replication::{Position, ReplicaId};
-use sqlx::{PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection, Row as _};
 use std::collections::BTreeMap;
 
 use super::lines::{self, LockedCart};
@@ -30,10 +30,14 @@ pub fn is_chosen() -> bool {
 pub async fn disguise(connection: &mut PgConnection, log: &mut super::Log) -> Result<(), StoreError> {
     prepare(connection).await?;
     for (cart_id, operation) in &mut log.operations {
-        let mut carts = lines::lock(connection, &[cart_id.as_uuid()]).await?;
-        lines::read_lines(connection, &mut carts, None).await?;
+        // Under the lock: a write between the lines and their time would ship the old lines with the new time, and the new lines, which
+        // come next with the same time, would never be taken over.
+        let mut transaction = connection.begin().await?;
+        let mut carts = lines::lock(&mut transaction, &[cart_id.as_uuid()]).await?;
+        lines::read_all(&mut transaction, &mut carts).await?;
         let Some(cart) = carts.remove(cart_id) else { continue };
-        let written_at = written_at(connection, *cart_id).await?;
+        let written_at = written_at(&mut transaction, *cart_id).await?;
+        transaction.commit().await?;
         operation.delta = written_at.timestamp_micros().to_be_bytes().to_vec();
         operation.delta.extend(encode_cart(&CartState::from_parts(cart.context, cart.lines)));
     }
@@ -56,7 +60,7 @@ pub async fn overwrite(
         let theirs_at = DateTime::from_timestamp_micros(i64::from_be_bytes(*time)).unwrap_or_default();
         let theirs: CartDelta = decode_delta(state)?;
         let mut carts = lines::lock(connection, &[cart_id.as_uuid()]).await?;
-        lines::read_lines(connection, &mut carts, None).await?;
+        lines::read_all(connection, &mut carts).await?;
         let Some(cart) = carts.get_mut(cart_id) else { continue };
         let later = theirs_at > written_at(connection, *cart_id).await?;
         cart.context.join(&theirs.context);
@@ -74,7 +78,7 @@ pub async fn overwrite(
         lines::write(connection, &carts).await?;
     }
     let through = log::grown_to(connection, from, through).await?;
-    Ok(Joined { through, refused: Vec::new(), changed: Vec::new(), log_grew: false })
+    Ok(Joined { through, refused: Vec::new(), log_grew: false })
 }
 
 fn take_over(cart: &mut LockedCart, theirs: &CartDelta) {

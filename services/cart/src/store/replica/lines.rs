@@ -1,6 +1,6 @@
 //! Many carts at once: one statement to lock and read them, one to write them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crdt::CausalContext;
 use crdt::codec::{decode_context, decode_line, encode_context, encode_line};
@@ -43,27 +43,43 @@ pub(super) async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<
         .collect()
 }
 
-/// Adds the named lines of the locked carts, or with `None` all their lines.
-pub(super) async fn read_lines(
+/// Adds all lines of the locked carts.
+pub(super) async fn read_all(connection: &mut PgConnection, carts: &mut LockedCarts) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = carts.keys().map(|cart_id| cart_id.as_uuid()).collect();
+    let rows = sqlx::query_as!(LineRow, "select cart_id, offer_id, line from cart_line where cart_id = any($1)", &ids,)
+        .fetch_all(connection)
+        .await?;
+    add(carts, rows)
+}
+
+/// Adds the named lines of the locked carts, as far as they are there. Each is one look into the primary key, however long its cart is.
+pub(super) async fn read_named(
     connection: &mut PgConnection,
     carts: &mut LockedCarts,
-    named: Option<&[(CartId, Item)]>,
+    named: &BTreeSet<(CartId, Item)>,
 ) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = match named {
-        Some(named) => named.iter().map(|(cart_id, _)| cart_id.as_uuid()).collect(),
-        None => carts.keys().map(|cart_id| cart_id.as_uuid()).collect(),
-    };
-    let offers: Option<Vec<String>> = named.map(|named| named.iter().map(|(_, item)| item.0.to_string()).collect());
-    let rows = sqlx::query!(
+    let (ids, offers): (Vec<Uuid>, Vec<String>) =
+        named.iter().map(|(cart_id, item)| (cart_id.as_uuid(), item.0.to_string())).unzip();
+    let rows = sqlx::query_as!(
+        LineRow,
         "select l.cart_id, l.offer_id, l.line
-         from unnest($1::uuid[], coalesce($2::text[], array_fill(null::text, array[cardinality($1)])))
-             as named (cart_id, offer_id)
-         join cart_line l on l.cart_id = named.cart_id and (named.offer_id is null or l.offer_id = named.offer_id)",
+         from unnest($1::uuid[], $2::text[]) as named (cart_id, offer_id)
+         join cart_line l on l.cart_id = named.cart_id and l.offer_id = named.offer_id",
         &ids,
-        offers.as_deref(),
+        &offers,
     )
     .fetch_all(connection)
     .await?;
+    add(carts, rows)
+}
+
+struct LineRow {
+    cart_id: Uuid,
+    offer_id: String,
+    line: Vec<u8>,
+}
+
+fn add(carts: &mut LockedCarts, rows: Vec<LineRow>) -> Result<(), StoreError> {
     for row in rows {
         if let Some(cart) = carts.get_mut(&CartId::from_uuid(row.cart_id)) {
             cart.lines.insert(Item(row.offer_id.parse()?), decode_line(&row.line)?);

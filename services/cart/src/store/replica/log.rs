@@ -5,7 +5,9 @@ use ids::{CartId, CustomerId, OrderId};
 use replication::{Position, ReplicaId};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{CheckoutReplica, CheckoutState, Creation, Operation, StoreError, checkout_lines, signed, unsigned};
+use super::{
+    CheckoutReplica, CheckoutState, Creation, Operation, Ordered, StoreError, ordered_lines, signed, unsigned,
+};
 
 /// A stretch of the log.
 #[derive(Clone, Debug)]
@@ -22,7 +24,8 @@ pub struct Log {
 
 /// Reads at most `entries_max` operations and `bytes_max` bytes (but at least one operation) after `after`.
 ///
-/// `replica` is this one, which began the checkouts in it. It stops below the oldest transaction that still runs, because that one may yet commit operations in between.
+/// `replica` is this one, which began the checkouts in it. The reading stops below the oldest transaction that still runs, because that one
+/// may yet commit operations in between.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -36,31 +39,27 @@ pub async fn read_log(
     let limit = i64::try_from(entries_max).unwrap_or(i64::MAX);
     let rows = sqlx::query!(
         r#"with entry as (
-               select * from cart_operation
+               select *, octet_length(delta) + octet_length(outcome) as bytes
+               from cart_operation
                where origin is null and (transaction_id, position) > ($1::text::xid8, $2::bigint)
                    and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
                order by transaction_id, position
                limit $3
            ), sized as (
-               select *, sum(octet_length(delta) + octet_length(outcome) + 200)
-                   over (order by transaction_id, position) as bytes_through
+               select *, count(*) over () as found, sum(bytes) over (order by transaction_id, position) - bytes as bytes_before
                from entry
            )
-           select o.cart_id as "cart_id!", o.operation_key as "operation_key!", o.request_digest as "request_digest!",
-                  o.outcome as "outcome!", o.delta as "delta!",
-                  o.transaction_id::text::bigint as "transaction!", o.position as "position!",
+           select o.cart_id, o.operation_key, o.request_digest, o.outcome, o.delta,
+                  o.transaction_id::text::bigint as "transaction!", o.position as "position!", o.found as "found!",
                   c.owner_id as "owner_id?", c.idempotency_key as "idempotency_key?",
-                  k.order_id as "order_id?", k.state as "state?",
-                  case k.state when 'undecided' then k.cut else '' end as "cut?",
-                  k.operation as "operation?", k.seen as "seen?", k.offer_ids as "offer_ids?",
-                  k.quantities as "quantities?",
-                  l.trimmed_transaction, l.trimmed_sequence,
-                  (select count(*) from entry) as "found!", coalesce(o.bytes_through > $4, false) as "beyond!"
-           from cart_log l
-           left join sized o on true
+                  k.order_id as "order_id?", k.cut as "cut?", k.operation as "operation?", k.seen as "seen?",
+                  k.ordered as "ordered?: Ordered",
+                  l.trimmed_transaction, l.trimmed_sequence
+           from sized o
+           cross join cart_log l
            left join cart c on o.operation_key = 'created' and c.cart_id = o.cart_id
            left join cart_checkout k on k.order_id = o.order_id
-           where o.cart_id is not null
+           where o.bytes_before < $4
            order by o.transaction_id, o.position"#,
         after.transaction.to_string(),
         signed(after.sequence),
@@ -71,11 +70,9 @@ pub async fn read_log(
     .await?;
     let Some(first) = rows.first() else { return empty(connection, after).await };
     let trimmed = position(first.trimmed_transaction, first.trimmed_sequence);
-    let full = first.found >= limit;
-    let count = rows.iter().take_while(|row| !row.beyond).count().max(1);
-    let more = full || count < rows.len();
-    let mut log = Log { operations: Vec::with_capacity(count), through: after, trimmed, more };
-    for row in rows.into_iter().take(count) {
+    let more = first.found >= limit || usize::try_from(first.found) != Ok(rows.len());
+    let mut log = Log { operations: Vec::with_capacity(rows.len()), through: after, trimmed, more };
+    for row in rows {
         log.through = position(row.transaction, row.position);
         let creation = match row.owner_id.zip(row.idempotency_key) {
             Some((owner_id, key)) => {
@@ -83,15 +80,15 @@ pub async fn read_log(
             }
             None => None,
         };
-        let checkout = match (row.order_id, row.cut, row.state) {
-            (Some(order_id), Some(cut), Some(state)) => Some(CheckoutReplica {
+        let checkout = match (CheckoutState::of_operation(&row.operation_key), row.order_id, row.cut) {
+            (Some(state), Some(order_id), Some(cut)) => Some(CheckoutReplica {
                 order_id: OrderId::from_uuid(order_id),
-                cut,
-                state: CheckoutState::of(&state)?,
+                cut: if state == CheckoutState::Undecided { cut } else { Vec::new() },
+                state,
                 origin: replica,
                 operation: unsigned(row.operation.unwrap_or_default()),
                 seen: row.seen.unwrap_or_default(),
-                lines: checkout_lines(&row.offer_ids.unwrap_or_default(), &row.quantities.unwrap_or_default())?,
+                lines: ordered_lines(row.ordered.unwrap_or_default())?,
             }),
             _ => None,
         };

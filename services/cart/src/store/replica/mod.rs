@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use crdt::ReplicaId;
 use ids::{CustomerId, IdempotencyKey, OfferId, OrderId};
+use sqlx::types::Json;
 
 use super::StoreError;
 
@@ -49,7 +50,7 @@ pub struct Operation {
 pub struct CheckoutReplica {
     /// Its order.
     pub order_id: OrderId,
-    /// Encoded; empty once it is settled, when nobody needs it any more.
+    /// Encoded. Of a settled one only a whole cart has it, if it was ordered: to tell what it took.
     pub cut: Vec<u8>,
     /// What became of it.
     pub state: CheckoutState,
@@ -94,6 +95,17 @@ impl CheckoutState {
         }
     }
 
+    /// What an operation of this key makes of its checkout; `None` when it is about none. The operation says it and not the checkout, which
+    /// may have moved on: the other region is told of a cut and of its end in this order.
+    fn of_operation(key: &str) -> Option<Self> {
+        match key.split_once(':')?.0 {
+            "checkout" => Some(Self::Undecided),
+            "abandoned" => Some(Self::Abandoned),
+            "ordered" => Some(Self::Ordered),
+            _ => None,
+        }
+    }
+
     fn of(name: &str) -> Result<Self, StoreError> {
         [Self::Undecided, Self::Abandoned, Self::Ordered]
             .into_iter()
@@ -102,10 +114,11 @@ impl CheckoutState {
     }
 }
 
-/// Units by offer, from two columns.
-pub(super) fn checkout_lines(offer_ids: &[String], quantities: &[i64]) -> Result<BTreeMap<OfferId, u64>, StoreError> {
-    let line = |(offer_id, units): (&String, &i64)| Ok((offer_id.parse()?, unsigned(*units)));
-    offer_ids.iter().zip(quantities).map(line).collect()
+/// The column `ordered`: units by offer.
+pub(super) type Ordered = Json<BTreeMap<String, u64>>;
+
+pub(super) fn ordered_lines(ordered: Ordered) -> Result<BTreeMap<OfferId, u64>, StoreError> {
+    ordered.0.into_iter().map(|(offer_id, units)| Ok((offer_id.parse()?, units))).collect()
 }
 
 /// The store's numbers are signed, the log's are not; both stay far below the difference.

@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 
 use crdt::ReplicaId;
 use crdt::codec::{decode_context, decode_delta, decode_line, encode_cart};
-use ids::{CartId, CustomerId, OrderId};
+use ids::{CartId, CustomerId, OfferId, OrderId};
 use replication::Digest;
 use sha2::{Digest as _, Sha256};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::join::{append_retired, create, write_checkouts};
-use super::{CartReplica, CheckoutReplica, CheckoutState, Creation, StoreError, lines};
-use crate::domain::{CartDelta, CartState, Item, JOINED_LINES_MAX};
+use super::lines::LockedCart;
+use super::{
+    CartReplica, CheckoutReplica, CheckoutState, Creation, Ordered, StoreError, lines, ordered_lines, unsigned,
+};
+use crate::domain::{CartDelta, CartState, Item, JOINED_LINES_MAX, missing};
+use crate::store::twice::{self, Missing};
 
 /// The digests of the carts in (`after`, `last`] by id, at most `limit`.
 ///
@@ -70,32 +74,24 @@ pub async fn digests(
 /// # Errors
 /// [`StoreError`].
 pub async fn replicas(
-    database: impl PgExecutor<'_>,
+    pool: &PgPool,
     replica: ReplicaId,
     ids: &[CartId],
     bytes_max: usize,
 ) -> Result<Vec<(CartId, CartReplica)>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|cart_id| cart_id.as_uuid()).collect();
+    let mut checkouts = checkouts(pool, replica, &ids).await?;
     let rows = sqlx::query!(
         r#"select c.cart_id, c.owner_id, c.idempotency_key, c.context,
                   array(select l.offer_id from cart_line l where l.cart_id = c.cart_id order by l.offer_id)
                       as "offer_ids!",
-                  array(select l.line from cart_line l where l.cart_id = c.cart_id order by l.offer_id) as "lines!",
-                  array(select k.order_id from cart_checkout k where k.cart_id = c.cart_id order by k.order_id)
-                      as "order_ids!",
-                  array(select case k.state when 'undecided' then k.cut else '' end
-                        from cart_checkout k where k.cart_id = c.cart_id order by k.order_id) as "cuts!",
-                  array(select k.state from cart_checkout k where k.cart_id = c.cart_id order by k.order_id)
-                      as "states!",
-                  array(select coalesce(k.origin, $2) from cart_checkout k
-                        where k.cart_id = c.cart_id order by k.order_id) as "origins!"
+                  array(select l.line from cart_line l where l.cart_id = c.cart_id order by l.offer_id) as "lines!"
            from cart c
            where c.cart_id = any($1)
            order by c.cart_id"#,
         &ids,
-        i16::from(replica.0),
     )
-    .fetch_all(database)
+    .fetch_all(pool)
     .await?;
     let (mut replicas, mut bytes) = (Vec::new(), 0);
     for row in rows {
@@ -103,27 +99,13 @@ pub async fn replicas(
         for (offer_id, line) in row.offer_ids.iter().zip(&row.lines) {
             cart_lines.push((Item(offer_id.parse()?), decode_line(line)?));
         }
-        let mut checkouts = Vec::with_capacity(row.order_ids.len());
-        for ((order_id, cut), (state, origin)) in
-            row.order_ids.into_iter().zip(row.cuts).zip(row.states.iter().zip(&row.origins))
-        {
-            checkouts.push(CheckoutReplica {
-                order_id: OrderId::from_uuid(order_id),
-                cut,
-                state: CheckoutState::of(state)?,
-                origin: ReplicaId(u8::try_from(*origin).unwrap_or(replica.0)),
-                operation: 0,
-                seen: Vec::new(),
-                lines: BTreeMap::new(),
-            });
-        }
         let replica = CartReplica {
             creation: Creation {
                 owner_id: CustomerId::from_uuid(row.owner_id),
                 idempotency_key: row.idempotency_key.parse()?,
             },
             state: encode_cart(&CartState::from_parts(decode_context(&row.context)?, cart_lines)),
-            checkouts,
+            checkouts: checkouts.remove(&row.cart_id).unwrap_or_default(),
         };
         bytes += replica.state.len() + replica.checkouts.iter().map(|checkout| checkout.cut.len()).sum::<usize>();
         if bytes > bytes_max && !replicas.is_empty() {
@@ -132,6 +114,36 @@ pub async fn replicas(
         replicas.push((CartId::from_uuid(row.cart_id), replica));
     }
     Ok(replicas)
+}
+
+/// The checkouts of carts. Read apart from the states: a checkout that is settled in between is told of again by its own operation.
+async fn checkouts(
+    pool: &PgPool,
+    replica: ReplicaId,
+    ids: &[Uuid],
+) -> Result<BTreeMap<Uuid, Vec<CheckoutReplica>>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select order_id, cart_id, case state when 'abandoned' then '' else cut end as "cut!", state,
+                  coalesce(origin, $2) as "origin!", operation, seen, ordered as "ordered: Ordered"
+           from cart_checkout where cart_id = any($1) order by order_id"#,
+        ids,
+        i16::from(replica.0),
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut checkouts: BTreeMap<Uuid, Vec<CheckoutReplica>> = BTreeMap::new();
+    for row in rows {
+        checkouts.entry(row.cart_id).or_default().push(CheckoutReplica {
+            order_id: OrderId::from_uuid(row.order_id),
+            cut: row.cut,
+            state: CheckoutState::of(&row.state)?,
+            origin: ReplicaId(u8::try_from(row.origin).unwrap_or(replica.0)),
+            operation: unsigned(row.operation),
+            seen: row.seen,
+            lines: ordered_lines(row.ordered)?,
+        });
+    }
+    Ok(checkouts)
 }
 
 /// Joins whole carts at `replica`, in the caller's transaction. Returns those that were refused, with the reason.
@@ -148,44 +160,74 @@ pub async fn join_replicas(
     let mut ids: Vec<Uuid> = replicas.iter().map(|(cart_id, _)| cart_id.as_uuid()).collect();
     ids.sort_unstable();
     let mut carts = lines::lock(connection, &ids).await?;
-    lines::read_lines(connection, &mut carts, None).await?;
+    lines::read_all(connection, &mut carts).await?;
 
-    let (mut refused, mut retired) = (Vec::new(), Vec::new());
+    let (mut refused, mut retired, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for (cart_id, theirs) in replicas {
         let Some(cart) = carts.get_mut(cart_id) else { continue };
-        let whole: CartDelta = match decode_delta(&theirs.state) {
-            Ok(whole) => whole,
-            Err(error) => {
-                refused.push((*cart_id, error.to_string()));
-                continue;
+        match join_whole(cart, theirs, replica) {
+            Ok(joined) => {
+                retired.extend(joined.retired.into_iter().map(|delta| (*cart_id, delta)));
+                missing.extend(joined.missing.into_iter().map(|(order_id, units)| Missing {
+                    cart_id: *cart_id,
+                    order_id,
+                    units,
+                }));
             }
-        };
-        if let Err(error) = crdt::validate_from_peer(&whole, replica, &cart.context) {
-            refused.push((*cart_id, error.to_string()));
-            continue;
+            Err(reason) => refused.push((*cart_id, reason)),
         }
-        let mut ours = CartState::from_parts(cart.context.clone(), cart.lines.clone());
-        ours.join(&CartState::from_parts(whole.context, whole.lines));
-        let spent = ours.retire(replica);
-        if ours.lines().len() > JOINED_LINES_MAX {
-            refused.push((*cart_id, format!("cart would have more than {JOINED_LINES_MAX} lines")));
-            continue;
-        }
-        if let Err(error) = crdt::validate_joined(ours.context(), ours.lines().map(|(_, line)| line)) {
-            refused.push((*cart_id, error.to_string()));
-            continue;
-        }
-        // Lines that are gone stay in the map, empty, to be deleted.
-        cart.lines.values_mut().for_each(|line| *line = Default::default());
-        cart.lines.extend(ours.lines().map(|(item, line)| (item.clone(), line.clone())));
-        cart.line_count = ours.lines().count();
-        cart.context = ours.context().clone();
-        retired.extend(spent.into_iter().map(|delta| (*cart_id, delta)));
     }
     lines::write(connection, &carts).await?;
+    let missing = twice::not_settled_yet(connection, missing).await?;
     let checkouts: Vec<(CartId, &CheckoutReplica)> =
         replicas.iter().flat_map(|(id, replica)| replica.checkouts.iter().map(|checkout| (*id, checkout))).collect();
     write_checkouts(connection, replica, &checkouts).await?;
+    twice::record(connection, replica, &missing).await?;
     append_retired(connection, &retired).await?;
     Ok(refused)
+}
+
+/// What joining a whole cart has brought to light.
+#[derive(Default)]
+struct JoinedWhole {
+    /// Our own entries that are spent now and were dropped.
+    retired: Vec<CartDelta>,
+    /// Of each order placed there, the units that were no longer here.
+    missing: Vec<(OrderId, BTreeMap<OfferId, u64>)>,
+}
+
+/// Joins a whole cart into ours; when it is refused, nothing has changed.
+fn join_whole(cart: &mut LockedCart, theirs: &CartReplica, replica: ReplicaId) -> Result<JoinedWhole, String> {
+    let decoded = |bytes: &[u8]| -> Result<CartDelta, String> {
+        let delta = decode_delta(bytes).map_err(|error| error.to_string())?;
+        crdt::validate_from_peer(&delta, replica, &cart.context).map_err(|error| error.to_string())?;
+        Ok(delta)
+    };
+    let whole = decoded(&theirs.state)?;
+    let mut ours = CartState::from_parts(cart.context.clone(), cart.lines.clone());
+    let mut joined = JoinedWhole::default();
+    // Their state holds the cuts of placed orders, so joining those first changes nothing, but shows what each of them took.
+    let placed = |checkout: &&CheckoutReplica| checkout.state == CheckoutState::Ordered && !checkout.cut.is_empty();
+    for checkout in theirs.checkouts.iter().filter(placed) {
+        let cut = decoded(&checkout.cut)?;
+        let before = quantities(&ours);
+        ours.join_delta(&cut);
+        joined.missing.push((checkout.order_id, missing(&checkout.lines, &before, &quantities(&ours))));
+    }
+    ours.join(&CartState::from_parts(whole.context, whole.lines));
+    joined.retired = ours.retire(replica);
+    if ours.lines().len() > JOINED_LINES_MAX {
+        return Err(format!("cart would have more than {JOINED_LINES_MAX} lines"));
+    }
+    crdt::validate_joined(ours.context(), ours.lines().map(|(_, line)| line)).map_err(|error| error.to_string())?;
+    // Lines that are gone stay in the map, empty, to be deleted.
+    cart.lines.values_mut().for_each(|line| *line = Default::default());
+    cart.lines.extend(ours.lines().map(|(item, line)| (item.clone(), line.clone())));
+    cart.line_count = ours.lines().count();
+    cart.context = ours.context().clone();
+    Ok(joined)
+}
+
+fn quantities(cart: &CartState) -> BTreeMap<Item, u64> {
+    cart.lines().map(|(item, line)| (item.clone(), line.quantity())).collect()
 }
