@@ -10,7 +10,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -22,6 +23,9 @@ use crate::config::ServiceConfig;
 
 /// A client has this long to send the head of its next request; a slower one, or an idle connection, is closed.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that does not acknowledge what it is sent for so long, or reads nothing while more waits to be sent, is gone or hostile: its
+/// connection ends. The system by itself gives up after a quarter of an hour in the first case and never in the second.
+const UNREAD_MAX: Duration = Duration::from_secs(30);
 /// Connections held at once. Each costs two buffers of about 8 KB, so at most some 64 MB when a crowd of them is hostile.
 const CONNECTIONS_MAX: usize = 4_096;
 
@@ -62,6 +66,7 @@ pub async fn serve_http(listener: TcpListener, router: Router, shutdown: Cancell
             accepted = accept(&listener) => accepted,
             () = shutdown.cancelled() => break,
         };
+        end_when_unread(&stream, UNREAD_MAX);
         let Ok(room) = Arc::clone(&connections).try_acquire_owned() else {
             metrics::counter!("connections_refused_total").increment(1);
             continue;
@@ -87,5 +92,37 @@ pub async fn serve_http(listener: TcpListener, router: Router, shutdown: Cancell
     match tokio::time::timeout(grace, graceful.shutdown()).await {
         Ok(()) => tracing::info!("drained"),
         Err(_) => tracing::warn!(?grace, "grace is over, dropping what is in flight"),
+    }
+}
+
+/// As `TCP_USER_TIMEOUT` says. A connection that refuses the option still works.
+fn end_when_unread(stream: &TcpStream, after: Duration) {
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(after));
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_stops_reading_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        end_when_unread(&stream, Duration::from_millis(500));
+        let ended = async {
+            loop {
+                if let Err(error) = stream.write_all(&[0; 65_536]).await {
+                    return error;
+                }
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
+        assert_eq!(ended.kind(), ErrorKind::TimedOut);
     }
 }
