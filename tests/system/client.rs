@@ -58,6 +58,11 @@ impl Shopper {
         Ok(shopper)
     }
 
+    /// The same session at another base.
+    pub fn moved_to(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     /// A request with session and a fresh idempotency key, for tests that change some of it.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));

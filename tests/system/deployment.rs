@@ -49,7 +49,12 @@ impl Deployment {
 
     /// A new shopper at a region's front door.
     pub async fn shopper(&self, region: Region) -> Result<Shopper> {
-        Shopper::at(&format!("http://{}", self.layout.bff(region))).await
+        Shopper::at(&self.front_door(region)).await
+    }
+
+    /// Where a region's shoppers come in.
+    pub fn front_door(&self, region: Region) -> String {
+        format!("http://{}", self.layout.bff(region))
     }
 
     /// A service's gRPC address: cart is host 11, inventory 12, payment 13, order 14.

@@ -9,7 +9,7 @@ use contracts::catalog::v1::catalog_service_client::CatalogServiceClient;
 use contracts::catalog::v1::*;
 use contracts::order::v1::order_service_client::OrderServiceClient;
 use contracts::order::v1::*;
-use tonic::Status;
+use tonic::{Response, Status, Streaming};
 
 macro_rules! backends {
     ($(
@@ -75,11 +75,45 @@ backends! {
     }
 }
 
+/// `cart.v1`'s `WatchCart`, over a connection and behind a breaker of its own: streams stay for minutes and must not take the
+/// places of calls, and a cart service that cannot hear of changes is not one that cannot be read.
+#[derive(Debug, Clone)]
+pub struct CartChanges(Dependency);
+
+impl CartChanges {
+    /// The service at `url`; connects on first use.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`].
+    pub fn new(url: &str) -> Result<Self, InvalidUrl> {
+        Dependency::new("cart-changes", url, DependencyConfig::default()).map(Self)
+    }
+
+    /// The first cart, and the stream of those that follow. The deadline is the first's.
+    pub(crate) async fn watch_cart(
+        &self,
+        request: WatchCartRequest,
+    ) -> Result<(WatchCartResponse, Streaming<WatchCartResponse>), Status> {
+        self.0
+            .call(Duration::from_millis(2_000), |channel| {
+                let request = request.clone();
+                async move {
+                    let mut carts = CartServiceClient::new(channel).watch_cart(request).await?.into_inner();
+                    let first = carts.message().await?.ok_or_else(|| Status::unavailable("no cart came"))?;
+                    Ok(Response::new((first, carts)))
+                }
+            })
+            .await
+    }
+}
+
 /// All of them.
 #[derive(Debug, Clone)]
 pub struct Backends {
     /// Carts.
     pub carts: Carts,
+    /// What changes in carts.
+    pub cart_changes: CartChanges,
     /// The catalogue.
     pub catalog: Catalog,
     /// Orders.

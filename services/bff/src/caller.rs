@@ -8,16 +8,15 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use chrono::Utc;
-use ids::CustomerId;
+use chrono::{DateTime, Utc};
 
 use crate::Bff;
 use crate::problem::Problem;
 use crate::rate_limit::{Client, TooMany};
-use crate::session;
+use crate::session::{self, Session};
 
 /// The holder of a valid session.
-pub(crate) struct Customer(pub(crate) CustomerId);
+pub(crate) struct Customer(Session);
 
 /// Somebody who needs no session, known by address only.
 pub(crate) struct Anyone;
@@ -25,7 +24,12 @@ pub(crate) struct Anyone;
 impl Customer {
     /// The owner, as the services call it.
     pub(crate) fn id(&self) -> String {
-        self.0.to_string()
+        self.0.customer.to_string()
+    }
+
+    /// Until when the session is good.
+    pub(crate) const fn session_ends_at(&self) -> DateTime<Utc> {
+        self.0.ends_at
     }
 }
 
@@ -37,10 +41,10 @@ impl FromRequestParts<Arc<Bff>> for Customer {
             let detail = "send the header Authorization: Bearer <token>; POST /v1/sessions gives you a token";
             Problem::new(StatusCode::UNAUTHORIZED, "SESSION_MISSING", detail)
         })?;
-        let customer = session::verify(&bff.session_key, token, Utc::now())
+        let session = session::verify(&bff.session_key, token, Utc::now())
             .map_err(|error| Problem::new(StatusCode::UNAUTHORIZED, "SESSION_INVALID", error.to_string()))?;
-        bff.rate_limit.admit(Client::Customer(customer)).await?;
-        Ok(Self(customer))
+        bff.rate_limit.admit(Client::Customer(session.customer)).await?;
+        Ok(Self(session))
     }
 }
 

@@ -3,14 +3,17 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::client::InvalidUrl;
 use chassis::config::ServiceConfig;
 use chassis::server::InFlightLimit;
+use tokio_util::sync::CancellationToken;
 
+use crate::event_streams::EventStreams;
 use crate::rate_limit::{Quota, RateLimit};
 use crate::session::{InvalidKey, SessionKey};
-use crate::{Backends, Bff, Carts, Catalog, Orders};
+use crate::{Backends, Bff, CartChanges, Carts, Catalog, Orders};
 
 /// Everything the bff is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,6 +51,18 @@ pub struct Config {
     /// Requests that one client may make at once after a pause.
     #[arg(long, env = "RATE_LIMIT_BURST", default_value = "1000")]
     pub rate_limit_burst: NonZeroU32,
+
+    /// Carts watched at once; one more is refused with TOO_MANY_WATCHERS. 1,000 is what one process of the cart service serves, fits
+    /// into the 1,024 streams of one connection to it, and leaves 3,096 of this process's 4,096 connections to requests. Each
+    /// holds the cart it sent last: some 3 kB of JSON for ten lines, 400 kB for the longest, so 3 MB as a rule and 400 MB at the very worst.
+    #[arg(long, env = "EVENT_STREAMS_MAX", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub event_streams_max: u32,
+
+    /// The longest that one watcher is served before it has to connect again, in milliseconds; each gets 80 to 100 % of it. It is
+    /// how a process that came later gets its share, and how soon the seat of a client that vanished is free at the latest. 1,000
+    /// streams of five minutes are 4 openings a second; streams of a second would be a thousand.
+    #[arg(long, env = "EVENT_STREAM_LIFE_MAX_MS", default_value_t = 300_000)]
+    pub event_stream_life_max_ms: u64,
 }
 
 /// A setting that cannot work. Nothing has been started then.
@@ -78,11 +93,12 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Checks the settings and makes the parts; connects to nothing yet. Call it inside the runtime.
+    /// Checks the settings and makes the parts; connects to nothing yet. Streams of events end when `draining` is cancelled. Call it
+    /// inside the runtime.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn build(&self) -> Result<Arc<Bff>, ConfigError> {
+    pub fn build(&self, draining: CancellationToken) -> Result<Arc<Bff>, ConfigError> {
         let path = &self.session_key_file;
         let key =
             std::fs::read_to_string(path).map_err(|source| ConfigError::KeyFile { path: path.clone(), source })?;
@@ -92,12 +108,18 @@ impl Config {
         Ok(Arc::new(Bff {
             backends: Backends {
                 carts: Carts::new(&self.cart_url)?,
+                cart_changes: CartChanges::new(&self.cart_url)?,
                 catalog: Catalog::new(&self.catalog_url)?,
                 orders: Orders::new(&self.order_url)?,
             },
             session_key,
             rate_limit: RateLimit::new(&self.redis_url, quota)?,
             in_flight: InFlightLimit::new(self.service.requests_in_flight_max()),
+            event_streams: EventStreams::new(
+                self.event_streams_max as usize,
+                Duration::from_millis(self.event_stream_life_max_ms),
+                draining,
+            ),
         }))
     }
 }

@@ -9,6 +9,7 @@
 mod backends;
 mod caller;
 mod config;
+pub mod event_streams;
 mod extract;
 mod openapi;
 pub mod problem;
@@ -18,7 +19,7 @@ pub mod resources;
 mod routes;
 pub mod session;
 
-pub use backends::{Backends, Carts, Catalog, Orders};
+pub use backends::{Backends, CartChanges, Carts, Catalog, Orders};
 pub use config::{Config, ConfigError};
 pub use openapi::document;
 pub use routes::{Bff, router};

@@ -16,7 +16,7 @@ async fn main() -> anyhow::Result<()> {
     let Command::Serve(config) = Command::parse();
     let telemetry = chassis::telemetry::init("bff", &config.service)?;
     let shutdown = Shutdown::on_signals()?;
-    let bff = config.build()?;
+    let bff = config.build(shutdown.token())?;
     let served = HttpServer::new(&config.service, bff::router(bff)).serve(shutdown.token()).await;
     telemetry.flush();
     Ok(served?)

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::resources::{carts, lines, offers, orders, returns, sessions};
+use crate::resources::{cart_events, carts, lines, offers, orders, returns, sessions};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,7 +18,7 @@ use crate::resources::{carts, lines, offers, orders, returns, sessions};
                        something takes an Idempotency-Key: repeating it returns the first outcome."
     ),
     paths(
-        sessions::create, offers::list, offers::read, carts::create, carts::read, lines::add, lines::set_quantity,
+        sessions::create, offers::list, offers::read, carts::create, carts::read, cart_events::watch, lines::add, lines::set_quantity,
         lines::remove, orders::place, orders::read, orders::list, orders::cancel, returns::create,
     ),
     modifiers(&Bearer),

@@ -95,6 +95,8 @@ impl Problem {
 pub fn http_status(code: Code, reason: &str) -> StatusCode {
     match (code, reason) {
         (Code::FailedPrecondition, "CARD_DECLINED") => StatusCode::PAYMENT_REQUIRED,
+        // A bound of ours; no client is to blame for it.
+        (Code::ResourceExhausted, "TOO_MANY_WATCHERS") => StatusCode::SERVICE_UNAVAILABLE,
         (Code::InvalidArgument, _) => StatusCode::UNPROCESSABLE_ENTITY,
         (Code::NotFound, _) => StatusCode::NOT_FOUND,
         (Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition, _) => StatusCode::CONFLICT,

@@ -22,6 +22,8 @@ fn each_refusal_has_its_status() {
         (refused("RETURN_EXCEEDS_ORDER"), 409, "RETURN_EXCEEDS_ORDER"),
         (refused("CARD_DECLINED"), 402, "CARD_DECLINED"),
         (status::unavailable("OVERLOADED", "later", soon), 503, "OVERLOADED"),
+        (status::resource_exhausted("TOO_MANY_WATCHERS", "later", soon), 503, "TOO_MANY_WATCHERS"),
+        (status::resource_exhausted("ANOTHER_BOUND", "later", soon), 429, "ANOTHER_BOUND"),
         (status::deadline_exceeded("too slow"), 504, "DEADLINE_EXCEEDED"),
         (status::internal(&std::fmt::Error), 500, "INTERNAL"),
         (Status::unavailable("raw"), 503, "DEPENDENCY_UNAVAILABLE"),

@@ -8,9 +8,10 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 use chassis::server::InFlightLimit;
 
+use crate::event_streams::EventStreams;
 use crate::problem::Problem;
 use crate::rate_limit::RateLimit;
-use crate::resources::{carts, lines, offers, orders, returns, sessions};
+use crate::resources::{cart_events, carts, lines, offers, orders, returns, sessions};
 use crate::session::SessionKey;
 use crate::{Backends, extract, openapi, request};
 
@@ -25,6 +26,8 @@ pub struct Bff {
     pub rate_limit: RateLimit,
     /// Bounds requests served at once.
     pub in_flight: InFlightLimit,
+    /// Bounds streams of events.
+    pub event_streams: EventStreams,
 }
 
 /// The REST surface.
@@ -35,6 +38,7 @@ pub fn router(bff: Arc<Bff>) -> Router {
         .route("/v1/offers/{offer_id}", get(offers::read))
         .route("/v1/carts", post(carts::create))
         .route("/v1/carts/{cart_id}", get(carts::read))
+        .route("/v1/carts/{cart_id}/events", get(cart_events::watch))
         .route("/v1/carts/{cart_id}/lines", post(lines::add))
         .route("/v1/carts/{cart_id}/lines/{offer_id}", put(lines::set_quantity).delete(lines::remove))
         .route("/v1/orders", post(orders::place).get(orders::list))

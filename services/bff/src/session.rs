@@ -25,6 +25,15 @@ pub struct SessionKey(Hmac<Sha256>);
 #[error("a session key is {KEY_BYTES} bytes in hexadecimal")]
 pub struct InvalidKey;
 
+/// What a token that we signed says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// Until when it is good.
+    pub ends_at: DateTime<Utc>,
+}
+
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSession {
@@ -73,11 +82,11 @@ pub fn mint(key: &SessionKey, customer: CustomerId, expires_at: DateTime<Utc>) -
     token
 }
 
-/// Whose session `token` is.
+/// The session that `token` stands for.
 ///
 /// # Errors
 /// [`InvalidSession`]. Expiry is looked at only once the signature holds, so a forger learns nothing from it.
-pub fn verify(key: &SessionKey, token: &str, now: DateTime<Utc>) -> Result<CustomerId, InvalidSession> {
+pub fn verify(key: &SessionKey, token: &str, now: DateTime<Utc>) -> Result<Session, InvalidSession> {
     let (signed, signature) = token.rsplit_once('.').ok_or(InvalidSession::Malformed)?;
     let payload = signed.strip_prefix(VERSION).and_then(|rest| rest.strip_prefix('.'));
     let payload: [u8; PAYLOAD_BYTES] = decode(payload.ok_or(InvalidSession::Malformed)?)?;
@@ -90,7 +99,8 @@ pub fn verify(key: &SessionKey, token: &str, now: DateTime<Utc>) -> Result<Custo
         return Err(InvalidSession::Expired);
     }
     let customer = Uuid::from_slice(customer).map_err(|_| InvalidSession::Malformed)?;
-    Ok(CustomerId::from_uuid(customer))
+    let ends_at = DateTime::from_timestamp(expires_at, 0).ok_or(InvalidSession::Malformed)?;
+    Ok(Session { customer: CustomerId::from_uuid(customer), ends_at })
 }
 
 fn decode<const BYTES: usize>(text: &str) -> Result<[u8; BYTES], InvalidSession> {

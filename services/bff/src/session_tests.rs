@@ -18,7 +18,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 fn what_we_minted_is_good_until_the_second_it_expires() {
     let customer = CustomerId::generate();
     let token = mint(&key(1), customer, at(1_000));
-    assert_eq!(verify(&key(1), &token, at(999)), Ok(customer));
+    assert_eq!(verify(&key(1), &token, at(999)), Ok(Session { customer, ends_at: at(1_000) }));
     assert_eq!(verify(&key(1), &token, at(1_000)), Err(InvalidSession::Expired));
 }
 

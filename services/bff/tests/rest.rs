@@ -234,7 +234,7 @@ async fn a_session_is_good_for_a_cart_of_its_own() {
     assert_eq!(status, 201);
     let customer: CustomerId = session["customer_id"].as_str().unwrap().parse().unwrap();
     let token = session["token"].as_str().unwrap();
-    assert_eq!(bff::session::verify(&rig.key, token, Utc::now()), Ok(customer));
+    assert_eq!(bff::session::verify(&rig.key, token, Utc::now()).unwrap().customer, customer);
     let mut request = rig.request("POST", "/v1/carts", "");
     request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     assert_eq!(rig.ask(request).await.0, 201);
@@ -246,6 +246,8 @@ async fn the_document_and_the_router_have_the_same_routes() {
     let rig = Rig::new().await;
     let (status, document) = rig.ask(Request::get("/openapi.json").body(Body::empty()).unwrap()).await;
     assert_eq!(status, 200);
+    // A stream would never be read to its end.
+    rig.fake.refuse(status::not_found("CART_NOT_FOUND", "no such cart"));
     let paths = document["paths"].as_object().unwrap();
     let mut operations = 0;
     for (path, methods) in paths {
@@ -257,7 +259,7 @@ async fn the_document_and_the_router_have_the_same_routes() {
             operations += 1;
         }
     }
-    assert_eq!(operations, 13);
+    assert_eq!(operations, 14);
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for name in ["Cart", "Line", "Money", "Offer", "Order", "Problem", "Return", "Session"] {
         assert!(schemas.contains_key(name), "{name}");

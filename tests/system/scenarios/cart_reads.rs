@@ -1,30 +1,36 @@
-//! Reading carts: with Redis away, after a change by hand, and by watching.
+//! Reading carts: with Redis away, after a change by hand, and by watching, in one region and across.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use backbone::platform::Service;
 use contracts::cart::v1::cart_service_client::CartServiceClient;
 use contracts::cart::v1::{AddLineRequest, Cart, CreateCartRequest, GetCartRequest, WatchCartRequest};
 use ids::Region;
 use libtest_mimic::Trial;
-use serde_json::json;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::Scenarios;
+use crate::client::Shopper;
 use crate::deployment::Deployment;
 
 /// From a change to what a reader or watcher sees of it.
 const PROMPT: Duration = Duration::from_secs(1);
+/// From a change in one region to what the other holds, over the link as it is at first: far more than it takes.
+const ARRIVAL_MAX: Duration = Duration::from_secs(10);
 
 pub fn scenarios(scenarios: &Scenarios) -> Vec<Trial> {
     vec![
         scenarios.trial("carts_are_read_and_right_while_redis_stops_and_comes_back", redis_stops),
         scenarios.trial("a_cart_changed_by_hand_shows_at_once", by_hand),
         scenarios.trial("a_watcher_sees_a_change_made_in_the_same_region", watched),
+        scenarios.trial("an_add_in_the_west_shows_on_an_event_stream_in_the_east", watched_across),
     ]
 }
 
@@ -98,7 +104,89 @@ async fn watched(deployment: Arc<Deployment>) -> Result<()> {
     Ok(())
 }
 
-/// A cart in the east, asked for past the front door: it has no route for watching.
+async fn watched_across(deployment: Arc<Deployment>) -> Result<()> {
+    let offer = deployment.offer(100, 0, 50).await?;
+    let west = deployment.shopper(Region::West).await?;
+    let east = west.moved_to(&deployment.front_door(Region::East));
+    let (cart_id, _) = west.cart_with(&[(&offer, 1)]).await?;
+    let (cart, events) = (format!("/v1/carts/{cart_id}"), format!("/v1/carts/{cart_id}/events"));
+    timeout(ARRIVAL_MAX, read_until(&east, &cart, 1)).await.context("the cart did not arrive")??;
+
+    deployment.shopper(Region::East).await?.get(&events).await?.expect_problem(404, "CART_NOT_FOUND")?;
+    let mut stream = EventStream::open(&east, &events).await?;
+    timeout(PROMPT, stream.until(1)).await.context("no first event within a second")??;
+    ensure!(streams_open(&deployment).await? == 1.0, "one stream is open");
+    for expected in 2..=5 {
+        west.post(&format!("{cart}/lines"), json!({"offer_id": offer, "quantity": 1})).await?.expect(200)?;
+        let both = futures::future::try_join(read_until(&east, &cart, expected), stream.until(expected));
+        let (arrived, shown) = timeout(ARRIVAL_MAX, both).await.context("the add did not arrive")??;
+        let late = shown.saturating_duration_since(arrived);
+        ensure!(late < PROMPT, "the event came {late:?} after the add could be read");
+    }
+    drop(stream);
+    let gone = Instant::now();
+    while streams_open(&deployment).await? > 0.0 {
+        ensure!(gone.elapsed() < PROMPT, "the seat of a client that hung up is still taken after {PROMPT:?}");
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// Reads a cart until it holds so many units. Returns when that was.
+async fn read_until(shopper: &Shopper, path: &str, expected: i64) -> Result<Instant> {
+    loop {
+        let answer = shopper.get(path).await?;
+        if answer.status.is_success() && units_shown(&answer.body) == expected {
+            return Ok(Instant::now());
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Streams of events that the front door of the east has open, as its gauge says.
+async fn streams_open(deployment: &Deployment) -> Result<f64> {
+    let admin = Service::Bff.admin(&deployment.layout, Region::East);
+    let metrics = reqwest::get(format!("http://{admin}/metrics")).await?.text().await?;
+    let line = metrics.lines().find(|line| line.starts_with("event_streams_open")).context("no gauge")?;
+    Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)
+}
+
+/// A cart's events, read as they come.
+struct EventStream {
+    response: Response,
+    unread: String,
+}
+
+impl EventStream {
+    async fn open(shopper: &Shopper, path: &str) -> Result<Self> {
+        let response = shopper.request(Method::GET, path).send().await?.error_for_status()?;
+        Ok(Self { response, unread: String::new() })
+    }
+
+    /// Reads until an event shows so many units. Returns when that was.
+    async fn until(&mut self, expected: i64) -> Result<Instant> {
+        loop {
+            while let Some((block, rest)) = self.unread.split_once("\n\n") {
+                let data = block.lines().find_map(|line| line.strip_prefix("data: "));
+                let cart: Option<Value> = data.map(serde_json::from_str).transpose()?;
+                self.unread = rest.to_owned();
+                match cart.as_ref().map(units_shown) {
+                    Some(seen) if seen == expected => return Ok(Instant::now()),
+                    Some(seen) => ensure!(seen < expected, "{seen} units seen, {expected} added"),
+                    None => {}
+                }
+            }
+            let chunk = self.response.chunk().await?.context("the stream ended")?;
+            self.unread.push_str(std::str::from_utf8(&chunk)?);
+        }
+    }
+}
+
+fn units_shown(cart: &Value) -> i64 {
+    cart["lines"].as_array().into_iter().flatten().filter_map(|line| line["quantity"].as_i64()).sum()
+}
+
+/// A cart in the east, asked for past the front door.
 #[derive(Clone)]
 struct OneCart {
     client: CartServiceClient<Channel>,

@@ -22,7 +22,7 @@ use crate::problem::Problem;
 pub struct Cart {
     cart_id: String,
     /// Names this view of the cart; give it back when you order.
-    version: String,
+    pub(super) version: String,
     lines: Vec<Line>,
     /// Null when the cart is empty or mixes currencies.
     total: Option<Money>,

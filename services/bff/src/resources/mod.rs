@@ -1,5 +1,6 @@
 //! One file per resource: its JSON, its handlers, and how they map onto the services' protobuf.
 
+pub mod cart_events;
 pub mod carts;
 pub mod lines;
 pub mod money;

@@ -1,29 +1,38 @@
 //! The services behind the bff, played by one fake that remembers what it was asked and refuses when told to.
 
+pub mod events;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
+use bff::event_streams::EventStreams;
 use bff::rate_limit::{Quota, RateLimit};
 use bff::session::{SessionKey, mint};
-use bff::{Backends, Bff, Carts, Catalog, Orders};
+use bff::{Backends, Bff, CartChanges, Carts, Catalog, Orders};
 use chassis::server::InFlightLimit;
 use chrono::{TimeDelta, Utc};
 use contracts::cart::v1 as cart;
 use contracts::catalog::v1 as catalog;
 use contracts::money::v1::Money;
 use contracts::order::v1 as order;
+use futures::stream::{self, BoxStream, StreamExt as _};
 use http_body_util::BodyExt as _;
 use ids::CustomerId;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::sync::CancellationToken;
 use tonic::{Response as Answer, Status};
 use tower::ServiceExt as _;
 
 pub const NO_REDIS: &str = "redis://127.0.0.1:1";
+/// Requests that a rig serves at once.
+pub const IN_FLIGHT_MAX: usize = 64;
 
 /// What a service was asked: the method, the request as text, and the trace it came under.
 #[derive(Debug, Clone)]
@@ -34,11 +43,15 @@ pub struct Seen {
     pub timeout: Option<String>,
 }
 
+/// Sends one of those who watch what comes next; closed once they have gone.
+pub type Watcher = mpsc::Sender<Result<cart::WatchCartResponse, Status>>;
+
 #[derive(Clone, Default)]
 pub struct Fake {
     pub seen: Arc<Mutex<Vec<Seen>>>,
     refusal: Arc<Mutex<Option<Status>>>,
     order_state: Arc<Mutex<order::OrderState>>,
+    watchers: Arc<Mutex<Vec<Watcher>>>,
 }
 
 impl Fake {
@@ -50,6 +63,11 @@ impl Fake {
     /// Orders stand like this from now on.
     pub fn order_is(&self, state: order::OrderState) {
         *self.order_state.lock().unwrap() = state;
+    }
+
+    /// Whoever began to watch last.
+    pub fn watcher(&self) -> Watcher {
+        self.watchers.lock().unwrap().last().unwrap().clone()
     }
 
     fn answer<Q: std::fmt::Debug, A>(
@@ -104,6 +122,13 @@ fn a_cart() -> Option<cart::Cart> {
     })
 }
 
+/// The cart in another version, with so many units and this title.
+pub fn changed(version: &str, quantity: i64, title: &str) -> cart::WatchCartResponse {
+    let line = line().map(|line| cart::CartLine { quantity, title: title.into(), ..line });
+    let cart = a_cart().map(|cart| cart::Cart { version: version.into(), lines: line.into_iter().collect(), ..cart });
+    cart::WatchCartResponse { cart }
+}
+
 #[tonic::async_trait]
 impl cart::cart_service_server::CartService for Fake {
     async fn create_cart(
@@ -120,13 +145,18 @@ impl cart::cart_service_server::CartService for Fake {
         self.answer("GetCart", &request, cart::GetCartResponse { cart: a_cart() })
     }
 
-    type WatchCartStream = futures::stream::Empty<Result<cart::WatchCartResponse, Status>>;
+    type WatchCartStream = BoxStream<'static, Result<cart::WatchCartResponse, Status>>;
 
     async fn watch_cart(
         &self,
-        _: tonic::Request<cart::WatchCartRequest>,
+        request: tonic::Request<cart::WatchCartRequest>,
     ) -> Result<Answer<Self::WatchCartStream>, Status> {
-        Err(Status::unimplemented("not asked by the bff"))
+        let first = cart::WatchCartResponse { cart: a_cart() };
+        let (watcher, messages) = mpsc::channel(1);
+        let carts = stream::once(async { Ok(first) }).chain(ReceiverStream::new(messages)).boxed();
+        let answer = self.answer("WatchCart", &request, carts)?;
+        self.watchers.lock().unwrap().push(watcher);
+        Ok(answer)
     }
 
     async fn add_line(
@@ -255,14 +285,26 @@ pub struct Rig {
     pub router: Router,
     pub key: SessionKey,
     pub customer: CustomerId,
+    pub event_streams: EventStreams,
 }
 
 impl Rig {
     pub async fn new() -> Self {
-        Self::with(NO_REDIS, Quota { per_second: 10_000.try_into().unwrap(), burst: 10_000.try_into().unwrap() }).await
+        Self::streaming(100, Duration::from_secs(300), CancellationToken::new()).await
+    }
+
+    /// With room for `max` streams of events of this life.
+    pub async fn streaming(max: usize, life_max: Duration, draining: CancellationToken) -> Self {
+        let quota = Quota { per_second: 10_000.try_into().unwrap(), burst: 10_000.try_into().unwrap() };
+        Self::build(NO_REDIS, quota, EventStreams::new(max, life_max, draining)).await
     }
 
     pub async fn with(redis_url: &str, quota: Quota) -> Self {
+        let event_streams = EventStreams::new(1, Duration::from_secs(1), CancellationToken::new());
+        Self::build(redis_url, quota, event_streams).await
+    }
+
+    async fn build(redis_url: &str, quota: Quota, event_streams: EventStreams) -> Self {
         let fake = Fake::default();
         fake.order_is(order::OrderState::Placed);
         let url = format!("http://{}", serve(fake.clone()).await);
@@ -270,14 +312,17 @@ impl Rig {
         let bff = Bff {
             backends: Backends {
                 carts: Carts::new(&url).unwrap(),
+                cart_changes: CartChanges::new(&url).unwrap(),
                 catalog: Catalog::new(&url).unwrap(),
                 orders: Orders::new(&url).unwrap(),
             },
             session_key: key.clone(),
             rate_limit: RateLimit::new(redis_url, quota).unwrap(),
-            in_flight: InFlightLimit::new(64),
+            in_flight: InFlightLimit::new(IN_FLIGHT_MAX),
+            event_streams: event_streams.clone(),
         };
-        Self { fake, router: bff::router(Arc::new(bff)), key, customer: CustomerId::generate() }
+        let router = bff::router(Arc::new(bff));
+        Self { fake, router, key, customer: CustomerId::generate(), event_streams }
     }
 
     pub fn token(&self) -> String {

@@ -28,7 +28,7 @@ pub fn router(fake: Fake) -> Router {
 fn customer(headers: &HeaderMap) -> Uuid {
     let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
     let key = bff::session::SessionKey::from_hex(&hex::encode(KEY)).unwrap();
-    bff::session::verify(&key, token, chrono::Utc::now()).unwrap().as_uuid()
+    bff::session::verify(&key, token, chrono::Utc::now()).unwrap().customer.as_uuid()
 }
 
 fn problem(status: u16, code: &str) -> Response {
