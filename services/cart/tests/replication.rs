@@ -10,7 +10,7 @@ use ids::CartId;
 use replication::{Position, ReplicaId};
 use sqlx::PgPool;
 use support::regions::{Regions, eventually};
-use support::{Shopper, reason, units};
+use support::{Shopper, reason, streets, units};
 
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
 async fn an_edit_in_either_region_shows_in_the_other(pool: PgPool) {
@@ -51,6 +51,65 @@ async fn edits_during_a_cut_merge_by_intent(pool: PgPool) {
     west.remove("10", "offer-2").await.unwrap();
     regions.converge().await;
     assert_eq!(units(&east.get().await), [("offer-1", 7), ("offer-3", 5)]);
+}
+
+/// Neither of two concurrent addresses is right by itself: both stand, in both regions, until the shopper chooses.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn addresses_assigned_during_a_cut_both_stand_until_one_is_chosen(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    east.deliver_to("1", "Old Lane 0").await;
+    regions.converge().await;
+    regions.cut();
+    east.deliver_to("2", "Home Lane 1").await;
+    west.deliver_to("3", "Elsewhere 3").await;
+    west.deliver_to("4", "Work Street 2").await;
+    regions.connect();
+    regions.converge().await;
+    for side in [&east, &west] {
+        assert_eq!(streets(&side.get().await), ["Home Lane 1", "Work Street 2"]);
+    }
+    west.deliver_to("5", "Work Street 2").await;
+    assert_eq!(streets(&west.get().await), ["Work Street 2"]);
+    regions.converge().await;
+    assert_eq!(streets(&east.get().await), ["Work Street 2"]);
+    assert_eq!(east.get().await, west.get().await);
+
+    // What was taken back in one region stands beside nothing; what the other assigned meanwhile stays.
+    regions.cut();
+    east.clear_address("6").await.unwrap();
+    west.deliver_to("7", "Inn 4").await;
+    regions.connect();
+    regions.converge().await;
+    assert_eq!(streets(&east.get().await), ["Inn 4"]);
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn one_address_assigned_in_both_regions_is_one_to_the_shopper(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    east.deliver_to("1", "Home Lane 1").await;
+    west.deliver_to("2", "Home Lane 1").await;
+    regions.connect();
+    regions.converge().await;
+    assert_eq!(streets(&east.get().await), ["Home Lane 1"]);
+    east.clear_address("3").await.unwrap();
+    regions.converge().await;
+    assert_eq!(west.get().await.delivery_addresses, [], "both are replaced");
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn an_address_repeated_in_the_other_region_gets_its_first_reply(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let first = regions.east.shopper.deliver_to("1", "Home Lane 1").await;
+    regions.converge().await;
+    let west = &regions.west.shopper;
+    assert_eq!(west.deliver_to("1", "Home Lane 1").await, first);
+    let other = west.try_deliver_to(west.address_request("1", "Work Street 2")).await.unwrap_err();
+    assert_eq!(reason(&other), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(streets(&west.get().await), ["Home Lane 1"]);
 }
 
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
@@ -176,6 +235,27 @@ async fn anti_entropy_repairs_what_a_lost_log_left_different(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn anti_entropy_repairs_an_address(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    east.deliver_to("1", "Home Lane 1").await;
+    west.deliver_to("2", "Work Street 2").await;
+    for side in [&east, &west] {
+        sqlx::query("delete from cart_operation").execute(&side.pool).await.unwrap();
+    }
+    regions.connect();
+    regions.converge().await;
+    assert_eq!(streets(&west.get().await), ["Home Lane 1", "Work Street 2"]);
+    // The address alone, with the same context on both sides: only its own bytes tell.
+    regions.cut();
+    sqlx::query("update cart set address = default").execute(&west.pool).await.unwrap();
+    assert_eq!(west.get().await.delivery_addresses, []);
+    regions.connect();
+    regions.converge().await;
+    assert_eq!(streets(&west.get().await), ["Home Lane 1", "Work Street 2"]);
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
 async fn shipping_goes_on_where_it_was_after_a_restart(pool: PgPool) {
     let mut regions = Regions::new(pool).await;
     for round in 0..5 {
@@ -275,4 +355,51 @@ async fn a_hostile_delta_is_refused_and_its_neighbours_are_joined(pool: PgPool) 
     regions.connect();
     regions.converge().await;
     assert_eq!(units(&west.get().await), [("offer-1", 2)]);
+}
+
+/// What a client may not write, a peer may not ship: neither in an operation nor in a whole cart.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn an_address_that_is_out_of_bounds_is_refused_from_a_peer(pool: PgPool) {
+    use cart::domain::{Address, CartState};
+    use cart::store::replica::{CartReplica, Creation, Operation, join_operations, join_replicas};
+    use crdt::codec::{encode_cart, encode_delta};
+
+    let regions = Regions::new(pool).await;
+    let (east, west) = (&regions.east.shopper, &regions.west.shopper);
+    let [recipient, city, postal_code] = [(); 3].map(|()| String::new());
+    let address = Address {
+        recipient: recipient.try_into().unwrap(),
+        street: "Home Lane 1".to_owned().try_into().unwrap(),
+        city: city.try_into().unwrap(),
+        postal_code: postal_code.try_into().unwrap(),
+        country: "France".to_owned().try_into().unwrap(),
+    };
+    let mut cart = CartState::default();
+    let delta = cart.assign_address(east.replica.id(), address).unwrap();
+    let with_a_control_character = |mut bytes: Vec<u8>| {
+        let at = bytes.windows(4).position(|window| window == b"Home").unwrap();
+        bytes[at] = b'\n';
+        bytes
+    };
+
+    let cart_id: CartId = west.cart_id.parse().unwrap();
+    let operation = Operation {
+        key: "client:1".to_owned(),
+        request_digest: vec![1],
+        outcome: Vec::new(),
+        delta: with_a_control_character(encode_delta(&delta)),
+        creation: None,
+        checkout: None,
+    };
+    let creation = Creation { owner_id: west.owner_id.parse().unwrap(), idempotency_key: "cart".parse().unwrap() };
+    let state = with_a_control_character(encode_cart(&cart));
+    let whole = CartReplica { creation, state, checkouts: Vec::new() };
+    let (here, there, through) = (west.replica.id(), east.replica.id(), Position { transaction: 1, sequence: 1 });
+    let before = west.get().await;
+    let mut transaction = west.pool.begin().await.unwrap();
+    let joined = join_operations(&mut transaction, here, there, through, &[(cart_id, operation)]).await.unwrap();
+    assert_eq!(joined.refused.len(), 1);
+    assert_eq!(join_replicas(&mut transaction, here, &[(cart_id, whole)]).await.unwrap().len(), 1);
+    transaction.commit().await.unwrap();
+    assert_eq!(west.get().await, before);
 }

@@ -17,7 +17,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 use ids::Region;
 use sqlx::PgPool;
 use support::process::{Process, RedisDb, empty_by_hand, redis_address, units_of, within};
-use support::{Shopper, reason};
+use support::{Shopper, reason, streets};
 use tokio::time::timeout;
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
@@ -69,6 +69,25 @@ async fn a_watcher_sees_the_cart_and_then_every_change_whoever_makes_it(pool: Pg
         shopper.add(&Uuid::now_v7().to_string(), "offer-2", 1).await;
         until(&mut carts, 1).await;
     }
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_watcher_sees_a_change_of_the_address(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let redis = RedisDb::new().await.at(&redis_address());
+    let process = Process::build(&shopper, Some(redis), &shopper.pool, Watchers::default());
+    let mut carts = process.watch(&shopper).await;
+    let mut next =
+        async || timeout(PROMPT, carts.next()).await.expect("a message within a second").expect("more").unwrap();
+    assert_eq!(next().await.delivery_addresses, []);
+    for (key, street) in [("1", "Home Lane 1"), ("2", "Work Street 2")] {
+        // By another process, past this one.
+        shopper.deliver_to(key, street).await;
+        assert_eq!(streets(&next().await), [street]);
+        assert_eq!(streets(&process.get(&shopper).await), [street]);
+    }
+    shopper.clear_address("3").await.unwrap();
+    assert_eq!(next().await.delivery_addresses, []);
 }
 
 #[sqlx::test(migrator = "cart::MIGRATIONS")]

@@ -30,8 +30,8 @@ pub enum DecodeError {
     /// The tag of a contribution or of an assignment's fate is not known.
     #[error("kind {0} is not known")]
     UnknownKind(u8),
-    /// An item or a snapshot refused its own bytes.
-    #[error("item or snapshot is malformed")]
+    /// An item, a snapshot or an address refused its own bytes.
+    #[error("item, snapshot or address is malformed")]
     Malformed,
 }
 

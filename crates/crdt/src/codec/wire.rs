@@ -11,7 +11,7 @@ use crate::dot_fun::DotFun;
 use crate::line::Line;
 use crate::register::{Fate, MvRegister};
 
-/// Something with a canonical binary form. Implemented by the owner of an item key or a snapshot.
+/// Something with a canonical binary form. Implemented by the owner of an item key, a snapshot or an address.
 pub trait Wire: Sized {
     /// Appends the one form of this value.
     fn write(&self, out: &mut Vec<u8>);

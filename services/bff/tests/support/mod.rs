@@ -112,6 +112,10 @@ fn line() -> Option<cart::CartLine> {
     })
 }
 
+fn address(street: &str) -> cart::DeliveryAddress {
+    cart::DeliveryAddress { street: street.into(), country: "France".into(), ..cart::DeliveryAddress::default() }
+}
+
 fn a_cart() -> Option<cart::Cart> {
     Some(cart::Cart {
         cart_id: "c".into(),
@@ -119,6 +123,7 @@ fn a_cart() -> Option<cart::Cart> {
         lines: line().into_iter().collect(),
         total: money(590),
         ordered_twice: Vec::new(),
+        delivery_addresses: ["1 Home Lane", "2 Work Street"].map(address).into(),
     })
 }
 
@@ -178,6 +183,20 @@ impl cart::cart_service_server::CartService for Fake {
         request: tonic::Request<cart::RemoveLineRequest>,
     ) -> Result<Answer<cart::RemoveLineResponse>, Status> {
         self.answer("RemoveLine", &request, cart::RemoveLineResponse { version: "v2".into() })
+    }
+
+    async fn set_delivery_address(
+        &self,
+        request: tonic::Request<cart::SetDeliveryAddressRequest>,
+    ) -> Result<Answer<cart::SetDeliveryAddressResponse>, Status> {
+        self.answer("SetDeliveryAddress", &request, cart::SetDeliveryAddressResponse { version: "v2".into() })
+    }
+
+    async fn clear_delivery_address(
+        &self,
+        request: tonic::Request<cart::ClearDeliveryAddressRequest>,
+    ) -> Result<Answer<cart::ClearDeliveryAddressResponse>, Status> {
+        self.answer("ClearDeliveryAddress", &request, cart::ClearDeliveryAddressResponse { version: "v2".into() })
     }
 
     async fn begin_checkout(

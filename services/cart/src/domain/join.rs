@@ -1,10 +1,10 @@
-//! Joining what the other region did into lines of a cart.
+//! Joining what the other region did into a cart.
 
 use std::collections::BTreeMap;
 
-use crdt::{CausalContext, HostileDelta, Overgrown, ReplicaId};
+use crdt::{CausalContext, HostileDelta, MvRegister, Overgrown, ReplicaId};
 
-use super::{CartDelta, Item, LINES_MAX, LineEntries};
+use super::{Address, CartDelta, Item, LINES_MAX, LineEntries};
 
 /// Lines of a joined cart: each region holds its own shoppers to [`LINES_MAX`], so both together may reach twice as many.
 pub const JOINED_LINES_MAX: usize = 2 * LINES_MAX;
@@ -23,11 +23,13 @@ pub enum RefusedDelta {
     CartFull,
 }
 
-/// What a delta is joined into: the context, the number of stored lines, and of the lines those that the delta names.
+/// What a delta is joined into: the context, the address, the number of stored lines, and of the lines those that the delta names.
 #[derive(Debug)]
 pub struct Joining<'a> {
     /// The cart's causal context.
     pub context: &'a mut CausalContext,
+    /// The cart's delivery address. It has no room to outgrow its decoder.
+    pub address: &'a mut MvRegister<Address>,
     /// Stored lines.
     pub line_count: &'a mut usize,
     /// Lines by offer; those that are missing are empty. Emptied lines stay in it, to be deleted.
@@ -68,6 +70,7 @@ impl Joining<'_> {
         context.join(&delta.context);
         crdt::validate_joined(&context, joined.values())?;
         self.lines.append(&mut joined);
+        self.address.join(&delta.address);
         *self.context = context;
         *self.line_count = line_count;
         Ok(retired)

@@ -1,5 +1,7 @@
 //! The rules of carts. Pure.
 
+mod address;
+mod address_edit;
 mod edit;
 mod item;
 mod join;
@@ -9,6 +11,8 @@ mod snapshot;
 mod version;
 mod view;
 
+pub use address::{Address, Text, TextOutOfBounds};
+pub use address_edit::{AddressEdit, AddressState};
 pub use edit::{Edit, EditedLine, LineState, Rejection, decide};
 pub use item::Item;
 pub use join::{JOINED_LINES_MAX, Joining, RefusedDelta};
@@ -18,9 +22,9 @@ pub use snapshot::Snapshot;
 pub use version::{MalformedVersion, Version};
 pub use view::{ViewLine, total, view};
 
-/// A cart's state: offers to lines.
-pub type CartState = crdt::Cart<Item, Snapshot>;
+/// A cart's state: offers to lines, and the delivery address.
+pub type CartState = crdt::Cart<Item, Snapshot, Address>;
 /// A delta or a cut.
-pub type CartDelta = crdt::Delta<Item, Snapshot>;
+pub type CartDelta = crdt::Delta<Item, Snapshot, Address>;
 /// A line's entries.
 pub type LineEntries = crdt::Line<Snapshot>;

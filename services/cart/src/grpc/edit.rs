@@ -174,7 +174,7 @@ fn checked(
 }
 
 /// The stored reply, if this is the same request.
-fn repeated<R: Message + Default>(stored: &Stored, request_digest: &[u8]) -> Result<R, Status> {
+pub(super) fn repeated<R: Message + Default>(stored: &Stored, request_digest: &[u8]) -> Result<R, Status> {
     if stored.request_digest != request_digest {
         return Err(error::key_reused());
     }

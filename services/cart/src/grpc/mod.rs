@@ -1,5 +1,6 @@
 //! The edge: requests are checked, decided and stored; domain types become wire types.
 
+mod address;
 mod checkout;
 mod digest;
 mod edit;
@@ -87,6 +88,20 @@ impl CartService for CartGrpc {
 
     async fn remove_line(&self, request: Request<RemoveLineRequest>) -> Result<Response<RemoveLineResponse>, Status> {
         self.remove(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn set_delivery_address(
+        &self,
+        request: Request<SetDeliveryAddressRequest>,
+    ) -> Result<Response<SetDeliveryAddressResponse>, Status> {
+        self.set_address(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn clear_delivery_address(
+        &self,
+        request: Request<ClearDeliveryAddressRequest>,
+    ) -> Result<Response<ClearDeliveryAddressResponse>, Status> {
+        self.clear_address(request.into_inner()).await.map(Response::new)
     }
 
     async fn begin_checkout(

@@ -1,23 +1,38 @@
 //! Domain types as wire types.
 
-use contracts::cart::v1::{Cart, CartLine, OrderedTwice as WireOrderedTwice};
+use std::collections::BTreeSet;
+
+use contracts::cart::v1::{Cart, CartLine, DeliveryAddress, OrderedTwice as WireOrderedTwice};
 use contracts::money::v1::Money as WireMoney;
 use ids::{CartId, OfferId};
 use money::Money;
 use prost::Message;
 use tonic::Status;
 
-use crate::domain::{CartState, OrderedTwice, Snapshot, Version, ViewLine, total};
+use crate::domain::{Address, CartState, OrderedTwice, Snapshot, Version, ViewLine, total};
 
 /// The visible cart, and what two orders took of it. The view's context names the version.
 pub(crate) fn cart(cart_id: CartId, view: &CartState, ordered_twice: &[OrderedTwice]) -> Cart {
     let lines = ViewLine::of(view);
+    // One address that was assigned in both regions leaves nothing to choose.
+    let addresses: BTreeSet<&Address> = view.address().values().collect();
     Cart {
         cart_id: cart_id.to_string(),
         version: Version(view.context().clone()).to_string(),
         total: total(&lines).map(amount),
         lines: lines.iter().map(view_line).collect(),
         ordered_twice: ordered_twice.iter().map(twice).collect(),
+        delivery_addresses: addresses.into_iter().map(address).collect(),
+    }
+}
+
+fn address(address: &Address) -> DeliveryAddress {
+    DeliveryAddress {
+        recipient: address.recipient.reveal().to_owned(),
+        street: address.street.reveal().to_owned(),
+        city: address.city.reveal().to_owned(),
+        postal_code: address.postal_code.reveal().to_owned(),
+        country: address.country.reveal().to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Creating and reading whole carts.
 
-use crdt::codec::{decode_context, decode_delta, decode_line, encode_context};
+use crdt::codec::{decode_address, decode_context, decode_delta, decode_line, encode_context};
 use crdt::{Cart, CausalContext};
 use ids::{CartId, CustomerId, IdempotencyKey};
 use sqlx::PgExecutor;
@@ -60,7 +60,7 @@ pub async fn create(
 /// [`StoreError`].
 pub async fn load(database: impl PgExecutor<'_>, cart_id: CartId) -> Result<Option<CartRow>, StoreError> {
     let row = sqlx::query!(
-        r#"select c.owner_id, c.revision, c.context,
+        r#"select c.owner_id, c.revision, c.context, c.address,
                   array(select l.offer_id from cart_line l where l.cart_id = c.cart_id order by l.offer_id)
                       as "offer_ids!",
                   array(select l.line from cart_line l where l.cart_id = c.cart_id order by l.offer_id) as "lines!",
@@ -82,7 +82,7 @@ pub async fn load(database: impl PgExecutor<'_>, cart_id: CartId) -> Result<Opti
     Ok(Some(CartRow {
         owner_id: CustomerId::from_uuid(row.owner_id),
         revision: row.revision,
-        state: Cart::from_parts(decode_context(&row.context)?, lines),
+        state: Cart::from_parts(decode_context(&row.context)?, lines).with_address(decode_address(&row.address)?),
         undecided_cuts: decode_cuts(&row.cuts)?,
         ordered_twice: row.twice.map_or(Ok(Vec::new()), |rows| twice::kept(rows.0))?,
     }))

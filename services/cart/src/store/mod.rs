@@ -1,6 +1,7 @@
 //! Carts in Postgres. An edit is one commit under an optimistic lock on the cart's revision: of what this process remembers of the cart
 //! (one round trip), or of the cart's context and the one line, read first (two).
 
+mod address;
 mod cart;
 mod checkout;
 mod edit;
@@ -8,6 +9,7 @@ pub mod replica;
 mod settle;
 mod twice;
 
+pub use address::{LoadedAddress, commit_address, load_address};
 pub use cart::{CartRow, create, load};
 pub use checkout::{Checkout, begin};
 pub use edit::{LoadedLine, Stored, commit_edit, load_line, stored};

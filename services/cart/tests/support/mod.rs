@@ -139,6 +139,31 @@ impl Shopper {
         self.service.remove_line(Request::new(request)).await.map(Response::into_inner)
     }
 
+    pub fn address_request(&self, key: &str, street: &str) -> SetDeliveryAddressRequest {
+        SetDeliveryAddressRequest {
+            cart_id: self.cart_id.clone(),
+            owner_id: self.owner_id.clone(),
+            idempotency_key: key.to_owned(),
+            address: Some(address(street)),
+        }
+    }
+
+    pub async fn try_deliver_to(&self, request: SetDeliveryAddressRequest) -> Result<String, Status> {
+        Ok(self.service.set_delivery_address(Request::new(request)).await?.into_inner().version)
+    }
+
+    /// Sets an address in this street. Returns the version after it.
+    pub async fn deliver_to(&self, key: &str, street: &str) -> String {
+        self.try_deliver_to(self.address_request(key, street)).await.unwrap()
+    }
+
+    /// Takes the address back. Returns the version after it.
+    pub async fn clear_address(&self, key: &str) -> Result<String, Status> {
+        let SetDeliveryAddressRequest { cart_id, owner_id, idempotency_key, .. } = self.address_request(key, "");
+        let request = ClearDeliveryAddressRequest { cart_id, owner_id, idempotency_key };
+        Ok(self.service.clear_delivery_address(Request::new(request)).await?.into_inner().version)
+    }
+
     pub async fn get(&self) -> Cart {
         let request = GetCartRequest { cart_id: self.cart_id.clone(), owner_id: self.owner_id.clone() };
         self.service.get_cart(Request::new(request)).await.unwrap().into_inner().cart.unwrap()
@@ -177,6 +202,17 @@ impl Shopper {
 /// The visible lines as (offer, units).
 pub fn units(cart: &Cart) -> Vec<(&str, i64)> {
     cart.lines.iter().map(|line| (line.offer_id.as_str(), line.quantity)).collect()
+}
+
+pub fn address(street: &str) -> DeliveryAddress {
+    let [recipient, street, city, postal_code, country] =
+        ["Ada", street, "London", "SW1Y", "England"].map(str::to_owned);
+    DeliveryAddress { recipient, street, city, postal_code, country }
+}
+
+/// The streets of the delivery addresses.
+pub fn streets(cart: &Cart) -> Vec<&str> {
+    cart.delivery_addresses.iter().map(|address| address.street.as_str()).collect()
 }
 
 pub fn reason(status: &Status) -> String {

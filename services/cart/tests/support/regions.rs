@@ -70,9 +70,9 @@ impl Side {
     }
 
     /// Everything that must be the same in both regions.
-    pub async fn bytes(&self) -> Vec<(Uuid, Vec<u8>, i32, Vec<String>, Vec<Vec<u8>>, Vec<String>)> {
+    pub async fn bytes(&self) -> Vec<(Uuid, Vec<u8>, Vec<u8>, i32, Vec<String>, Vec<Vec<u8>>, Vec<String>)> {
         sqlx::query_as(
-            "select c.cart_id, c.context, c.line_count,
+            "select c.cart_id, c.context, c.address, c.line_count,
                  array(select offer_id from cart_line l where l.cart_id = c.cart_id order by offer_id),
                  array(select line from cart_line l where l.cart_id = c.cart_id order by offer_id),
                  array(select order_id || state from cart_checkout k where k.cart_id = c.cart_id order by order_id)

@@ -90,7 +90,12 @@ fn join_one(
     replica: ReplicaId,
 ) -> Result<Option<CartDelta>, String> {
     let cart = carts.get_mut(&cart_id).ok_or("cart is not known here")?;
-    let mut joining = Joining { context: &mut cart.context, line_count: &mut cart.line_count, lines: &mut cart.lines };
+    let mut joining = Joining {
+        context: &mut cart.context,
+        address: &mut cart.address,
+        line_count: &mut cart.line_count,
+        lines: &mut cart.lines,
+    };
     joining.join(delta, replica).map_err(|refused| refused.to_string())
 }
 

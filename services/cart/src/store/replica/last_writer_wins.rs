@@ -39,7 +39,8 @@ pub async fn disguise(connection: &mut PgConnection, log: &mut super::Log) -> Re
         let written_at = written_at(&mut transaction, *cart_id).await?;
         transaction.commit().await?;
         operation.delta = written_at.timestamp_micros().to_be_bytes().to_vec();
-        operation.delta.extend(encode_cart(&CartState::from_parts(cart.context, cart.lines)));
+        let state = CartState::from_parts(cart.context, cart.lines).with_address(cart.address);
+        operation.delta.extend(encode_cart(&state));
     }
     Ok(())
 }
@@ -86,6 +87,7 @@ fn take_over(cart: &mut LockedCart, theirs: &CartDelta) {
     let kept: BTreeMap<_, _> = theirs.lines.clone();
     cart.line_count = kept.len();
     cart.lines.extend(kept);
+    cart.address = theirs.address.clone();
 }
 
 async fn prepare(connection: &mut PgConnection) -> Result<(), StoreError> {

@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crdt::CausalContext;
-use crdt::codec::{decode_context, decode_line, encode_context, encode_line};
+use crdt::codec::{decode_address, decode_context, decode_line, encode_address, encode_context, encode_line};
+use crdt::{CausalContext, MvRegister};
 use ids::CartId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::domain::{Item, LineEntries};
+use crate::domain::{Address, Item, LineEntries};
 
 /// A cart under its lock, with some of its lines.
 #[derive(Clone, Debug)]
 pub(super) struct LockedCart {
     pub(super) context: CausalContext,
+    pub(super) address: MvRegister<Address>,
     pub(super) line_count: usize,
     /// Those that were asked for and are there.
     pub(super) lines: BTreeMap<Item, LineEntries>,
@@ -26,7 +27,7 @@ pub(super) type LockedCarts = BTreeMap<CartId, LockedCart>;
 /// Locks the carts that are there, without lines. In the order of their ids, so that two who lock several do not wait for each other.
 pub(super) async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<LockedCarts, StoreError> {
     let rows = sqlx::query!(
-        "select cart_id, context, line_count from cart where cart_id = any($1) order by cart_id for update",
+        "select cart_id, context, address, line_count from cart where cart_id = any($1) order by cart_id for update",
         ids,
     )
     .fetch_all(connection)
@@ -35,6 +36,7 @@ pub(super) async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<
         .map(|row| {
             let cart = LockedCart {
                 context: decode_context(&row.context)?,
+                address: decode_address(&row.address)?,
                 line_count: usize::try_from(row.line_count).unwrap_or_default(),
                 lines: BTreeMap::new(),
             };
@@ -88,15 +90,16 @@ fn add(carts: &mut LockedCarts, rows: Vec<LineRow>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes the carts back: contexts, and the lines they hold, of which empty ones are deleted. Their revisions move on, so that
+/// Writes the carts back: contexts, addresses, and the lines they hold, of which empty ones are deleted. Their revisions move on, so that
 /// whoever decided something on what they were decides anew.
 pub(super) async fn write(connection: &mut PgConnection, carts: &LockedCarts) -> Result<(), StoreError> {
-    let (mut ids, mut contexts, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut contexts, mut addresses, mut counts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut kept, mut kept_offers, mut kept_lines) = (Vec::new(), Vec::new(), Vec::new());
     let (mut emptied, mut emptied_offers) = (Vec::new(), Vec::new());
     for (cart_id, cart) in carts {
         ids.push(cart_id.as_uuid());
         contexts.push(encode_context(&cart.context));
+        addresses.push(encode_address(&cart.address));
         counts.push(i32::try_from(cart.line_count).unwrap_or(i32::MAX));
         for (item, line) in &cart.lines {
             if line.is_empty() {
@@ -112,17 +115,19 @@ pub(super) async fn write(connection: &mut PgConnection, carts: &LockedCarts) ->
     sqlx::query!(
         "with written as (
              insert into cart_line (cart_id, offer_id, line)
-             select * from unnest($4::uuid[], $5::text[], $6::bytea[])
+             select * from unnest($5::uuid[], $6::text[], $7::bytea[])
              on conflict (cart_id, offer_id) do update set line = excluded.line
          ), emptied as (
-             delete from cart_line using unnest($7::uuid[], $8::text[]) as gone (cart_id, offer_id)
+             delete from cart_line using unnest($8::uuid[], $9::text[]) as gone (cart_id, offer_id)
              where cart_line.cart_id = gone.cart_id and cart_line.offer_id = gone.offer_id
          )
-         update cart set context = moved.context, line_count = moved.line_count, revision = revision + 1
-         from unnest($1::uuid[], $2::bytea[], $3::integer[]) as moved (cart_id, context, line_count)
+         update cart
+         set context = moved.context, address = moved.address, line_count = moved.line_count, revision = revision + 1
+         from unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::integer[]) as moved (cart_id, context, address, line_count)
          where cart.cart_id = moved.cart_id",
         &ids,
         &contexts,
+        &addresses,
         &counts,
         &kept,
         &kept_offers,

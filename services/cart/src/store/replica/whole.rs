@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crdt::ReplicaId;
-use crdt::codec::{decode_context, decode_delta, decode_line, encode_cart};
+use crdt::codec::{decode_address, decode_context, decode_delta, decode_line, encode_cart};
 use ids::{CartId, CustomerId, OfferId, OrderId};
 use replication::Digest;
 use sha2::{Digest as _, Sha256};
@@ -31,7 +31,7 @@ pub async fn digests(
     limit: usize,
 ) -> Result<Vec<(CartId, Digest)>, StoreError> {
     let rows = sqlx::query!(
-        r#"select c.cart_id, c.context,
+        r#"select c.cart_id, c.context, c.address,
                   array(select l.offer_id from cart_line l where l.cart_id = c.cart_id order by l.offer_id)
                       as "offer_ids!",
                   array(select l.line from cart_line l where l.cart_id = c.cart_id order by l.offer_id) as "lines!",
@@ -57,6 +57,7 @@ pub async fn digests(
             };
             part(row.cart_id.as_bytes());
             part(&row.context);
+            part(&row.address);
             row.offer_ids.iter().zip(&row.lines).for_each(|(offer_id, line)| {
                 part(offer_id.as_bytes());
                 part(line);
@@ -82,7 +83,7 @@ pub async fn replicas(
     let ids: Vec<Uuid> = ids.iter().map(|cart_id| cart_id.as_uuid()).collect();
     let mut checkouts = checkouts(pool, replica, &ids).await?;
     let rows = sqlx::query!(
-        r#"select c.cart_id, c.owner_id, c.idempotency_key, c.context,
+        r#"select c.cart_id, c.owner_id, c.idempotency_key, c.context, c.address,
                   array(select l.offer_id from cart_line l where l.cart_id = c.cart_id order by l.offer_id)
                       as "offer_ids!",
                   array(select l.line from cart_line l where l.cart_id = c.cart_id order by l.offer_id) as "lines!"
@@ -99,12 +100,14 @@ pub async fn replicas(
         for (offer_id, line) in row.offer_ids.iter().zip(&row.lines) {
             cart_lines.push((Item(offer_id.parse()?), decode_line(line)?));
         }
+        let state = CartState::from_parts(decode_context(&row.context)?, cart_lines);
+        let state = state.with_address(decode_address(&row.address)?);
         let replica = CartReplica {
             creation: Creation {
                 owner_id: CustomerId::from_uuid(row.owner_id),
                 idempotency_key: row.idempotency_key.parse()?,
             },
-            state: encode_cart(&CartState::from_parts(decode_context(&row.context)?, cart_lines)),
+            state: encode_cart(&state),
             checkouts: checkouts.remove(&row.cart_id).unwrap_or_default(),
         };
         bytes += replica.state.len() + replica.checkouts.iter().map(|checkout| checkout.cut.len()).sum::<usize>();
@@ -204,7 +207,8 @@ fn join_whole(cart: &mut LockedCart, theirs: &CartReplica, replica: ReplicaId) -
         Ok(delta)
     };
     let whole = decoded(&theirs.state)?;
-    let mut ours = CartState::from_parts(cart.context.clone(), cart.lines.clone());
+    let ours = CartState::from_parts(cart.context.clone(), cart.lines.clone());
+    let mut ours = ours.with_address(cart.address.clone());
     let mut joined = JoinedWhole::default();
     // Their state holds the cuts of placed orders, so joining those first changes nothing, but shows what each of them took.
     let placed = |checkout: &&CheckoutReplica| checkout.state == CheckoutState::Ordered && !checkout.cut.is_empty();
@@ -214,7 +218,7 @@ fn join_whole(cart: &mut LockedCart, theirs: &CartReplica, replica: ReplicaId) -
         ours.join_delta(&cut);
         joined.missing.push((checkout.order_id, missing(&checkout.lines, &before, &quantities(&ours))));
     }
-    ours.join(&CartState::from_parts(whole.context, whole.lines));
+    ours.join(&CartState::from(whole));
     joined.retired = ours.retire(replica);
     if ours.lines().len() > JOINED_LINES_MAX {
         return Err(format!("cart would have more than {JOINED_LINES_MAX} lines"));
@@ -225,6 +229,7 @@ fn join_whole(cart: &mut LockedCart, theirs: &CartReplica, replica: ReplicaId) -
     cart.lines.extend(ours.lines().map(|(item, line)| (item.clone(), line.clone())));
     cart.line_count = ours.lines().count();
     cart.context = ours.context().clone();
+    cart.address = ours.address().clone();
     Ok(joined)
 }
 

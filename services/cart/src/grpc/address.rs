@@ -1,0 +1,124 @@
+//! Edits of the delivery address. Rare beside those of lines, so nothing of them is remembered: each reads, and then writes once.
+
+use chassis::status::Fields;
+use contracts::cart::v1::{
+    ClearDeliveryAddressRequest, ClearDeliveryAddressResponse, DeliveryAddress, SetDeliveryAddressRequest,
+    SetDeliveryAddressResponse,
+};
+use ids::{CartId, CustomerId, IdempotencyKey};
+use prost::Message;
+use tonic::Status;
+
+use super::digest::digest;
+use super::edit::repeated;
+use super::{CartGrpc, error};
+use crate::domain::{Address, AddressEdit, Version};
+use crate::store::{self, Stored, Write};
+
+/// A checked request.
+struct AddressRequest {
+    cart_id: CartId,
+    owner_id: CustomerId,
+    key: IdempotencyKey,
+    edit: AddressEdit,
+}
+
+impl CartGrpc {
+    pub(super) async fn set_address(
+        &self,
+        request: SetDeliveryAddressRequest,
+    ) -> Result<SetDeliveryAddressResponse, Status> {
+        let SetDeliveryAddressRequest { cart_id, owner_id, idempotency_key, address } = request;
+        let mut fields = Fields::default();
+        let edit = checked_address(&mut fields, address.unwrap_or_default()).map(AddressEdit::Assign);
+        let request = checked(fields, &cart_id, &owner_id, &idempotency_key, edit)?;
+        self.edit_address(request, |version| SetDeliveryAddressResponse { version }).await
+    }
+
+    pub(super) async fn clear_address(
+        &self,
+        request: ClearDeliveryAddressRequest,
+    ) -> Result<ClearDeliveryAddressResponse, Status> {
+        let ClearDeliveryAddressRequest { cart_id, owner_id, idempotency_key } = request;
+        let request = checked(Fields::default(), &cart_id, &owner_id, &idempotency_key, Some(AddressEdit::Clear))?;
+        self.edit_address(request, |version| ClearDeliveryAddressResponse { version }).await
+    }
+
+    async fn edit_address<R: Message + Default>(
+        &self,
+        request: AddressRequest,
+        reply: fn(String) -> R,
+    ) -> Result<R, Status> {
+        self.editable()?;
+        let AddressRequest { cart_id, owner_id, key, edit } = request;
+        let operation_key = format!("client:{key}");
+        let request_digest = digest_of(&edit);
+        let mut connection = self.connection().await?;
+        for _ in 0..error::RACES_MAX {
+            let loaded = store::load_address(&mut *connection, cart_id, &operation_key).await?;
+            let loaded = loaded.filter(|loaded| loaded.owner_id == owner_id);
+            let loaded = loaded.ok_or_else(|| error::cart_not_found(cart_id))?;
+            if let Some(stored) = &loaded.stored {
+                return repeated(stored, &request_digest);
+            }
+            let edited = loaded.state.edited(&edit, self.replica.id());
+            let Some((edited, delta)) = edited.map_err(|error| chassis::status::internal(&error))? else {
+                return Ok(reply(Version(loaded.state.context).to_string()));
+            };
+            // The reply, and so what is kept of it for a repeat, has no address in it.
+            let reply = reply(Version(edited.context.clone()).to_string());
+            let stored = Stored { request_digest: request_digest.clone(), outcome: reply.encode_to_vec() };
+            let key = &operation_key;
+            let written =
+                store::commit_address(&mut *connection, cart_id, loaded.revision, &edited, &delta, key, &stored)
+                    .await?;
+            if written == Write::Done {
+                self.replica.log_grew();
+                self.reader.changed(cart_id).await;
+                // The revision has moved on; the next edit of a line reads at once what it would find out after a failed write.
+                self.recent.forget(cart_id).await;
+                return Ok(reply);
+            }
+        }
+        Err(error::cart_contended())
+    }
+}
+
+fn checked(
+    mut fields: Fields,
+    cart_id: &str,
+    owner_id: &str,
+    key: &str,
+    edit: Option<AddressEdit>,
+) -> Result<AddressRequest, Status> {
+    let cart_id = fields.parse("cart_id", cart_id);
+    let owner_id = fields.parse("owner_id", owner_id);
+    let key = fields.parse("idempotency_key", key);
+    match (cart_id, owner_id, key, edit) {
+        (Some(cart_id), Some(owner_id), Some(key), Some(edit)) => Ok(AddressRequest { cart_id, owner_id, key, edit }),
+        _ => Err(fields.refusal()),
+    }
+}
+
+fn checked_address(fields: &mut Fields, address: DeliveryAddress) -> Option<Address> {
+    let recipient = fields.check("address.recipient", address.recipient.try_into());
+    let street = fields.check("address.street", address.street.try_into());
+    let city = fields.check("address.city", address.city.try_into());
+    let postal_code = fields.check("address.postal_code", address.postal_code.try_into());
+    let country = fields.check("address.country", address.country.try_into());
+    Some(Address { recipient: recipient?, street: street?, city: city?, postal_code: postal_code?, country: country? })
+}
+
+fn digest_of(edit: &AddressEdit) -> Vec<u8> {
+    match edit {
+        AddressEdit::Assign(address) => digest(&[
+            "set address",
+            address.recipient.reveal(),
+            address.street.reveal(),
+            address.city.reveal(),
+            address.postal_code.reveal(),
+            address.country.reveal(),
+        ]),
+        AddressEdit::Clear => digest(&["clear address"]),
+    }
+}
