@@ -54,6 +54,8 @@ backends! {
         add_line(AddLineRequest) -> AddLineResponse, within 2_000 ms;
         set_line_quantity(SetLineQuantityRequest) -> SetLineQuantityResponse, within 2_000 ms;
         remove_line(RemoveLineRequest) -> RemoveLineResponse, within 2_000 ms;
+        set_delivery_address(SetDeliveryAddressRequest) -> SetDeliveryAddressResponse, within 2_000 ms;
+        clear_delivery_address(ClearDeliveryAddressRequest) -> ClearDeliveryAddressResponse, within 2_000 ms;
     }
 
     /// `catalog.v1`.

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::resources::{cart_events, carts, lines, offers, orders, returns, sessions};
+use crate::resources::{cart_events, carts, delivery_address, lines, offers, orders, returns, sessions};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,7 +19,8 @@ use crate::resources::{cart_events, carts, lines, offers, orders, returns, sessi
     ),
     paths(
         sessions::create, offers::list, offers::read, carts::create, carts::read, cart_events::watch, lines::add, lines::set_quantity,
-        lines::remove, orders::place, orders::read, orders::list, orders::cancel, returns::create,
+        lines::remove, delivery_address::set, delivery_address::clear, orders::place, orders::read, orders::list,
+        orders::cancel, returns::create,
     ),
     modifiers(&Bearer),
     security(("session" = [])),

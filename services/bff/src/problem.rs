@@ -89,6 +89,23 @@ impl Problem {
         self.retry_after = Some(wait);
         self
     }
+
+    /// The same, for a client whose whole body was `field` of the request that a service refused: what is wrong in it is named as the
+    /// client named it.
+    #[must_use]
+    pub fn of_body(mut self, field: &str) -> Self {
+        let prefix = format!("{field}.");
+        for error in &mut self.errors {
+            if let Some(part) = error.field.strip_prefix(&prefix) {
+                error.field = part.to_owned();
+            }
+        }
+        if !self.errors.is_empty() {
+            let told = self.errors.iter().map(|error| format!("{}: {}", error.field, error.description));
+            self.detail = told.collect::<Vec<_>>().join("; ");
+        }
+        self
+    }
 }
 
 /// The HTTP status for a gRPC code and our reason. The code decides; a few reasons say it more exactly.

@@ -11,7 +11,7 @@ use chassis::server::InFlightLimit;
 use crate::event_streams::EventStreams;
 use crate::problem::Problem;
 use crate::rate_limit::RateLimit;
-use crate::resources::{cart_events, carts, lines, offers, orders, returns, sessions};
+use crate::resources::{cart_events, carts, delivery_address, lines, offers, orders, returns, sessions};
 use crate::session::SessionKey;
 use crate::{Backends, extract, openapi, request};
 
@@ -41,6 +41,7 @@ pub fn router(bff: Arc<Bff>) -> Router {
         .route("/v1/carts/{cart_id}/events", get(cart_events::watch))
         .route("/v1/carts/{cart_id}/lines", post(lines::add))
         .route("/v1/carts/{cart_id}/lines/{offer_id}", put(lines::set_quantity).delete(lines::remove))
+        .route("/v1/carts/{cart_id}/delivery-address", put(delivery_address::set).delete(delivery_address::clear))
         .route("/v1/orders", post(orders::place).get(orders::list))
         .route("/v1/orders/{order_id}", get(orders::read))
         .route("/v1/orders/{order_id}/cancel", post(orders::cancel))

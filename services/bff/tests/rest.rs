@@ -22,6 +22,10 @@ fn lines() -> String {
     format!("{CART}/lines")
 }
 
+fn address() -> String {
+    format!("{CART}/delivery-address")
+}
+
 #[tokio::test]
 async fn an_add_reaches_the_cart_with_its_owner_key_and_deadline() {
     let rig = Rig::new().await;
@@ -36,6 +40,40 @@ async fn an_add_reaches_the_cart_with_its_owner_key_and_deadline() {
         assert!(seen[0].request.contains(part), "{part} in {}", seen[0].request);
     }
     assert!(seen[0].timeout.is_some());
+}
+
+#[tokio::test]
+async fn an_address_reaches_the_cart_and_the_cart_shows_all_that_stand() {
+    let rig = Rig::new().await;
+    let body = r#"{"street":"1 Home Lane","country":"France"}"#;
+    for (method, body, call) in [("PUT", body, "SetDeliveryAddress"), ("DELETE", "", "ClearDeliveryAddress")] {
+        let (status, answer) = rig.ask(rig.request(method, &address(), body)).await;
+        assert_eq!((status.as_u16(), answer), (200, json!({"version": "v2"})));
+        let seen = rig.seen().pop().unwrap();
+        assert_eq!(seen.method, call);
+        for part in [CART.rsplit('/').next().unwrap(), &rig.customer.to_string(), "key-1"] {
+            assert!(seen.request.contains(part), "{part} in {}", seen.request);
+        }
+    }
+    for part in ["1 Home Lane", "France"] {
+        assert!(rig.seen()[0].request.contains(part), "{part}");
+    }
+    let (_, cart) = rig.ask(rig.request("GET", CART, "")).await;
+    let one = |street| json!({"recipient": "", "street": street, "city": "", "postal_code": "", "country": "France"});
+    assert_eq!(cart["delivery_addresses"], json!([one("1 Home Lane"), one("2 Work Street")]));
+}
+
+/// The body is the address: what the cart refuses of it is named as the client named it.
+#[tokio::test]
+async fn a_refused_address_names_the_fields_of_the_body() {
+    let rig = Rig::new().await;
+    let bounds = "must be 1 to 64 characters, none of them a control character";
+    rig.fake.refuse(status::invalid_request(&[("cart_id", "is no UUID"), ("address.country", bounds)]));
+    let (answered, problem) = rig.ask(rig.request("PUT", &address(), r#"{"country":""}"#)).await;
+    assert_eq!((answered.as_u16(), problem["code"].as_str()), (422, Some("INVALID_REQUEST")), "{problem}");
+    let named = json!([{"field": "cart_id", "description": "is no UUID"}, {"field": "country", "description": bounds}]);
+    assert_eq!(problem["errors"], named);
+    assert_eq!(problem["detail"], format!("cart_id: is no UUID; country: {bounds}"));
 }
 
 #[tokio::test]
@@ -86,9 +124,20 @@ async fn bad_bodies_are_refused_with_the_field_and_reach_no_service() {
         ),
         (lines(), format!(r#"{{"offer_id":"{}","quantity":1}}"#, "x".repeat(70_000)), 413, "BODY_TOO_LARGE", None),
     ];
-    for (path, body, status, code, field) in table {
+    let bad_address = [
+        ("", 400, "MALFORMED_JSON", None),
+        ("[]", 422, "INVALID_REQUEST", Some("body")),
+        ("{}", 422, "INVALID_REQUEST", Some("country")),
+        (r#"{"country":5}"#, 422, "INVALID_REQUEST", Some("country")),
+        (r#"{"country":"France","zip":"1"}"#, 422, "INVALID_REQUEST", Some("zip")),
+        (&format!(r#"{{"country":"{}"}}"#, "x".repeat(70_000)), 413, "BODY_TOO_LARGE", None),
+    ];
+    let bad_address =
+        bad_address.map(|(body, status, code, field)| ("PUT", address(), body.to_owned(), status, code, field));
+    let posted = table.map(|(path, body, status, code, field)| ("POST", path, body, status, code, field));
+    for (method, path, body, status, code, field) in posted.into_iter().chain(bad_address) {
         let shown: String = body.chars().take(80).collect();
-        let (answered, problem) = rig.ask(rig.request("POST", &path, body)).await;
+        let (answered, problem) = rig.ask(rig.request(method, &path, body)).await;
         assert_eq!((answered.as_u16(), problem["code"].as_str()), (status, Some(code)), "{shown}: {problem}");
         assert_eq!(problem["errors"][0]["field"].as_str(), field, "{shown}: {problem}");
         assert_eq!(problem["status"], status);
@@ -165,6 +214,8 @@ async fn every_mutating_route_but_cancel_and_sessions_wants_an_idempotency_key()
         ("POST", &lines()),
         ("PUT", &line),
         ("DELETE", &line),
+        ("PUT", &address()),
+        ("DELETE", &address()),
         ("POST", "/v1/orders"),
         ("POST", returns),
     ];
@@ -259,9 +310,9 @@ async fn the_document_and_the_router_have_the_same_routes() {
             operations += 1;
         }
     }
-    assert_eq!(operations, 14);
+    assert_eq!(operations, 16);
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    for name in ["Cart", "Line", "Money", "Offer", "Order", "Problem", "Return", "Session"] {
+    for name in ["Cart", "Delivery", "Line", "Money", "Offer", "Order", "Problem", "Return", "Session"] {
         assert!(schemas.contains_key(name), "{name}");
     }
     assert_eq!(document["components"]["securitySchemes"]["session"]["scheme"], Value::from("bearer"));

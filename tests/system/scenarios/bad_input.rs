@@ -77,6 +77,8 @@ fn cases(shopper: &Shopper, offer: &str, cart: &str, version: &str) -> Vec<Case>
         change(&mut body);
         post("/v1/orders", body)
     };
+    let to = format!("/v1/carts/{cart}/delivery-address");
+    let deliver = |address: Value| shopper.request(Method::PUT, &to).json(&address);
     let unkeyed = shopper.bare_request(Method::POST, &lines).json(&line(json!(1)));
     let invalid = "INVALID_REQUEST";
     vec![
@@ -119,6 +121,23 @@ fn cases(shopper: &Shopper, offer: &str, cart: &str, version: &str) -> Vec<Case>
         case("empty cart version", order(&|body| body["cart_version"] = json!("")), 422, invalid, "cart_version"),
         case("rubbish cart version", order(&|body| body["cart_version"] = json!("???")), 422, invalid, "cart_version"),
         case("no country", order(&|body| body["delivery"]["country"] = json!("")), 422, invalid, "delivery.country"),
+        case("no country to deliver to", deliver(json!({"country": ""})), 422, invalid, "country"),
+        case(
+            "two lines of street",
+            deliver(json!({"street": "Lane 1\nback door", "country": "France"})),
+            422,
+            invalid,
+            "street",
+        ),
+        case(
+            "address of an unknown cart",
+            shopper
+                .request(Method::PUT, &format!("/v1/carts/{nobody}/delivery-address"))
+                .json(&json!({"country": "Chad"})),
+            404,
+            "CART_NOT_FOUND",
+            "",
+        ),
         case("no card", order(&|body| body["card_token"] = json!("")), 422, invalid, "card_token"),
         case("order of an unknown cart", order(&|body| body["cart_id"] = json!(nobody)), 404, "CART_NOT_FOUND", ""),
         case(
@@ -147,6 +166,8 @@ async fn strangers(deployment: Arc<Deployment>) -> Result<()> {
     let line = json!({"offer_id": offer, "quantity": 1});
     stranger.get(&format!("/v1/carts/{cart}")).await?.expect_problem(404, "CART_NOT_FOUND")?;
     stranger.post(&format!("/v1/carts/{cart}/lines"), line).await?.expect_problem(404, "CART_NOT_FOUND")?;
+    let to = stranger.request(Method::PUT, &format!("/v1/carts/{cart}/delivery-address"));
+    stranger.send(to.json(&json!({"country": "France"}))).await?.expect_problem(404, "CART_NOT_FOUND")?;
     let ordered = stranger.post("/v1/orders", order_body(&cart, &version, "tok_visa")).await?;
     ordered.expect_problem(404, "CART_NOT_FOUND")?;
     stranger.get(&format!("/v1/orders/{order}")).await?.expect_problem(404, "ORDER_NOT_FOUND")?;

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::Missing;
 use super::lines::Line;
 use super::money::Money;
+use super::orders::Delivery;
 use crate::Bff;
 use crate::caller::Customer;
 use crate::extract::{Key, Segments};
@@ -26,6 +27,9 @@ pub struct Cart {
     lines: Vec<Line>,
     /// Null when the cart is empty or mixes currencies.
     total: Option<Money>,
+    /// Where the goods go. Several when both regions were given one while they could not talk: put the right one again, and it
+    /// replaces them.
+    delivery_addresses: Vec<Delivery>,
     /// What two orders took, each in its region while the regions could not talk; cancel one unless you meant it. As good as always
     /// absent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -57,6 +61,7 @@ impl TryFrom<Option<wire::Cart>> for Cart {
             version: wire.version,
             lines: wire.lines.into_iter().map(Line::try_from).collect::<Result<_, _>>()?,
             total: wire.total.map(Money::from),
+            delivery_addresses: wire.delivery_addresses.into_iter().map(Delivery::from).collect(),
             ordered_twice: wire.ordered_twice.into_iter().map(OrderedTwice::from).collect(),
         })
     }

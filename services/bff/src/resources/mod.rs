@@ -2,6 +2,7 @@
 
 pub mod cart_events;
 pub mod carts;
+pub mod delivery_address;
 pub mod lines;
 pub mod money;
 pub mod offers;

@@ -85,15 +85,15 @@ pub struct PlaceOrder {
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
     #[serde(default)]
-    recipient: String,
+    pub(super) recipient: String,
     #[serde(default)]
-    street: String,
+    pub(super) street: String,
     #[serde(default)]
-    city: String,
+    pub(super) city: String,
     #[serde(default)]
-    postal_code: String,
+    pub(super) postal_code: String,
     #[schema(example = "United Kingdom")]
-    country: String,
+    pub(super) country: String,
 }
 
 /// A page of orders, newest first.
