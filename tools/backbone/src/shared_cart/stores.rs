@@ -25,6 +25,8 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 pub struct Stored {
     /// The encoded causal context.
     pub context: Vec<u8>,
+    /// The encoded delivery address.
+    pub address: Vec<u8>,
     /// The encoded lines, by offer.
     pub lines: BTreeMap<String, Vec<u8>>,
 }
@@ -39,7 +41,7 @@ impl Stored {
 /// Carts that a region has.
 pub type StoredCarts = BTreeMap<CartId, Stored>;
 
-type Row = (Uuid, Vec<u8>, Vec<String>, Vec<Vec<u8>>);
+type Row = (Uuid, Vec<u8>, Vec<u8>, Vec<String>, Vec<Vec<u8>>);
 
 /// A look at certain carts in both regions, again and again.
 pub struct Stores {
@@ -94,7 +96,7 @@ impl Stores {
 
 async fn read(connection: &mut PgConnection, ids: &[Uuid]) -> anyhow::Result<StoredCarts> {
     let rows = sqlx::query_as::<_, Row>(
-        "select c.cart_id, c.context,
+        "select c.cart_id, c.context, c.address,
                 array(select l.offer_id from cart_line l where l.cart_id = c.cart_id order by l.offer_id),
                 array(select l.line from cart_line l where l.cart_id = c.cart_id order by l.offer_id)
          from cart c
@@ -103,8 +105,8 @@ async fn read(connection: &mut PgConnection, ids: &[Uuid]) -> anyhow::Result<Sto
     .bind(ids)
     .fetch_all(connection);
     let rows = tokio::time::timeout(READ_WITHIN, rows).await.context("a cart database does not answer")??;
-    let stored = |(id, context, offers, lines): Row| {
-        (CartId::from_uuid(id), Stored { context, lines: offers.into_iter().zip(lines).collect() })
+    let stored = |(id, context, address, offers, lines): Row| {
+        (CartId::from_uuid(id), Stored { context, address, lines: offers.into_iter().zip(lines).collect() })
     };
     Ok(rows.into_iter().map(stored).collect())
 }

@@ -2,9 +2,11 @@
 //! cart while nothing else has. Each region for itself, replicas of the other's carts and checkouts included; whether the two agree
 //! is the check `carts in both regions`.
 
-use crdt::codec::{DecodeError, Reader, Wire, decode_context, decode_delta, decode_line};
-use crdt::codec::{encode_context, encode_delta, encode_line};
-use crdt::{Cart, Delta, Line};
+use std::fmt;
+
+use crdt::codec::{DecodeError, Reader, Wire, decode_address, decode_context, decode_delta, decode_line};
+use crdt::codec::{encode_address, encode_context, encode_delta, encode_line};
+use crdt::{Cart, CausalContext, Delta, Line, MvRegister};
 use ids::{OrderId, Region};
 
 use crate::audit::both::Both;
@@ -39,8 +41,33 @@ impl Wire for Snapshot {
     }
 }
 
-type State = Cart<String, Snapshot>;
-type Cut = Delta<String, Snapshot>;
+/// A delivery address, likewise: recipient, street, city, postal code, country.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Address(pub(super) [String; 5]);
+
+/// A place where somebody lives is nothing to print.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(redacted)")
+    }
+}
+
+impl Wire for Address {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.iter().for_each(|part| part.write(out));
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut parts = [const { String::new() }; 5];
+        for part in &mut parts {
+            *part = String::read(reader)?;
+        }
+        Ok(Self(parts))
+    }
+}
+
+pub(super) type State = Cart<String, Snapshot, Address>;
+type Cut = Delta<String, Snapshot, Address>;
 
 /// Checks every cart and checkout of both regions.
 pub fn check(orders: Both<&Orders>, carts: Both<&Carts>) -> Examined {
@@ -106,7 +133,20 @@ fn state(cart: &StoredCart) -> Result<State, String> {
         }
         lines.push((offer.clone(), line));
     }
-    Ok(Cart::from_parts(context, lines))
+    let address = address(cart, &context)?;
+    Ok(Cart::from_parts(context, lines).with_address(address))
+}
+
+fn address(cart: &StoredCart, context: &CausalContext) -> Result<MvRegister<Address>, String> {
+    let address: MvRegister<Address> =
+        decode_address(&cart.address).map_err(|error| format!("its delivery address does not decode: {error}"))?;
+    if encode_address(&address) != cart.address {
+        return Err("its delivery address is not in canonical form".to_owned());
+    }
+    if let Some(dot) = address.dots().find(|dot| !context.contains(*dot)) {
+        return Err(format!("its delivery address has assignment {dot:?}, which the cart has not seen"));
+    }
+    Ok(address)
 }
 
 /// Whether the checkout stands as its order does.
@@ -145,6 +185,9 @@ fn cut_fault(order: Option<&Order>, checkout: &Checkout, stored: Option<&StoredC
     let cut: Cut = decode_delta(&checkout.cut).map_err(|error| format!("its cut does not decode: {error}"))?;
     if encode_delta(&cut) != checkout.cut {
         return Err("its cut is not in canonical form".to_owned());
+    }
+    if !cut.address.is_untouched() {
+        return Err("its cut touches the delivery address".to_owned());
     }
     let missing = order.into_iter().flat_map(|order| &order.lines).find(|line| !cut.lines.contains_key(&line.offer));
     if let Some(line) = missing {
@@ -193,6 +236,7 @@ mod tests {
         // Format version 1, no entries: decodes, but an emptied line is deleted and not kept.
         let empty = |world: &mut World| drop(cart_of(world, placed).lines.insert("vase".to_owned(), vec![1, 0]));
         fails(empty, &[&name, "line vase is kept and empty"]);
+        fails(|world| cart_of(world, placed).address.push(0), &[&name, "delivery address does not decode"]);
         fails(|world| checkout(world, placed).cut.truncate(3), &[&placed.to_string(), "its cut does not decode"]);
     }
 
@@ -207,6 +251,31 @@ mod tests {
         let placed = sound().placed;
         let doctor = |world: &mut World| cart_of(world, placed).context = encode_context(&crdt::CausalContext::new());
         fails(doctor, &["which the cart has not seen"]);
+    }
+
+    #[test]
+    fn an_assignment_nobody_made_is_named() {
+        let placed = sound().placed;
+        let doctor = |world: &mut World| {
+            let cart = cart_of(world, placed);
+            cart.context = encode_context(&CausalContext::new());
+            cart.lines.clear();
+            cart.line_count = 0;
+        };
+        fails(doctor, &["delivery address has assignment", "which the cart has not seen"]);
+    }
+
+    #[test]
+    fn a_cut_that_takes_the_address_along_is_named() {
+        let placed = sound().placed;
+        let doctor = |world: &mut World| {
+            let address = decode_address(&cart_of(world, placed).address).unwrap();
+            let checkout = checkout(world, placed);
+            let mut cut: Cut = decode_delta(&checkout.cut).unwrap();
+            cut.address = address;
+            checkout.cut = encode_delta(&cut);
+        };
+        fails(doctor, &[&placed.to_string(), "its cut touches the delivery address"]);
     }
 
     #[test]

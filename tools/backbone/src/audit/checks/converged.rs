@@ -54,6 +54,7 @@ fn same_cart(examined: &mut Examined, id: &CartId, east: &StoredCart, west: &Sto
         format!("cart {id} is owned by {} in east and by {} in west", east.owner, west.owner)
     });
     examined.require(east.context == west.context, || format!("cart {id}: its context differs"));
+    examined.require(east.address == west.address, || format!("cart {id}: its delivery address differs"));
     examined.require(east.line_count == west.line_count, || {
         format!("cart {id} counts {} lines in east and {} in west", east.line_count, west.line_count)
     });
@@ -121,6 +122,7 @@ mod tests {
         let stranger = CustomerId::generate();
         fails(|world| replica(world).owner = stranger, &[&name, "owned by", &stranger.to_string()]);
         fails(|world| replica(world).context.push(0), &[&name, "its context differs"]);
+        fails(|world| replica(world).address.push(0), &[&name, "its delivery address differs"]);
         fails(|world| replica(world).line_count = 7, &[&name, "counts 1 lines in east and 7 in west"]);
         fails(|world| replica(world).lines.get_mut("cup").unwrap().push(0), &[&name, "line cup differs"]);
         fails(|world| drop(replica(world).lines.remove("cup")), &[&name, "line cup is in east and not in west"]);

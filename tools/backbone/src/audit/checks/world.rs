@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use crdt::codec::{encode_context, encode_delta, encode_line};
-use crdt::{Cart, ReplicaId};
+use crdt::ReplicaId;
+use crdt::codec::{encode_address, encode_context, encode_delta, encode_line};
 use ids::{CartId, CustomerId, EventId, OrderId, RefundId, Region, TransferId};
 use uuid::Uuid;
 
-use super::carts::Snapshot;
+use super::carts::{Address, Snapshot, State};
 use crate::audit::both::Both;
 use crate::audit::report::Examined;
 use crate::audit::sources::Stores;
@@ -129,8 +129,11 @@ fn silent() -> Events {
 
 type Wanted<'a> = (&'a str, i64, i64);
 
-fn filled(lines: &[Wanted<'_>]) -> Cart<String, Snapshot> {
-    let mut cart = Cart::default();
+/// A cart with an address and these lines.
+fn filled(lines: &[Wanted<'_>]) -> State {
+    let mut cart = State::default();
+    let address = Address(["Ada", "1 Home Lane", "", "", "France"].map(str::to_owned));
+    assert!(cart.assign_address(ReplicaId(1), address).is_ok());
     for (offer, price, quantity) in lines {
         let snapshot = Snapshot {
             price_minor: price.unsigned_abs(),
@@ -143,11 +146,12 @@ fn filled(lines: &[Wanted<'_>]) -> Cart<String, Snapshot> {
     cart
 }
 
-fn stored(cart: &Cart<String, Snapshot>) -> StoredCart {
+fn stored(cart: &State) -> StoredCart {
     let lines: BTreeMap<_, _> = cart.lines().map(|(offer, line)| (offer.clone(), encode_line(line))).collect();
     let line_count = i32::try_from(lines.len()).unwrap_or_default();
     let owner = CustomerId::from_uuid(Uuid::from_u128(7));
-    StoredCart { owner, context: encode_context(cart.context()), line_count, lines }
+    let (context, address) = (encode_context(cart.context()), encode_address(cart.address()));
+    StoredCart { owner, context, address, line_count, lines }
 }
 
 impl World {

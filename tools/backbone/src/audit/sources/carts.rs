@@ -31,10 +31,14 @@ pub struct Carts {
 pub struct StoredCart {
     pub owner: CustomerId,
     pub context: Vec<u8>,
+    /// The encoded delivery address.
+    pub address: Vec<u8>,
     pub line_count: i32,
     /// Offers and their encoded lines.
     pub lines: BTreeMap<String, Vec<u8>>,
 }
+
+type CartColumns = (Uuid, Uuid, Vec<u8>, Vec<u8>, i32);
 
 /// A checkout.
 #[derive(Clone, Debug)]
@@ -66,11 +70,11 @@ impl Carts {
     pub async fn read(conn: &mut PgConnection, region: Region) -> Result<Self, sqlx::Error> {
         let unpublished = unpublished::read(conn).await?;
         let unacknowledged = unacknowledged(conn, region).await?;
-        let rows: Vec<(Uuid, Uuid, Vec<u8>, i32)> =
-            sqlx::query_as("select cart_id, owner_id, context, line_count from cart").fetch_all(&mut *conn).await?;
-        let cart = |(id, owner, context, line_count)| {
+        let rows = sqlx::query_as("select cart_id, owner_id, context, address, line_count from cart");
+        let rows: Vec<CartColumns> = rows.fetch_all(&mut *conn).await?;
+        let cart = |(id, owner, context, address, line_count): CartColumns| {
             let owner = CustomerId::from_uuid(owner);
-            (CartId::from_uuid(id), StoredCart { owner, context, line_count, lines: BTreeMap::new() })
+            (CartId::from_uuid(id), StoredCart { owner, context, address, line_count, lines: BTreeMap::new() })
         };
         let mut carts: BTreeMap<_, _> = rows.into_iter().map(cart).collect();
         // No foreign key says that every line has its cart.

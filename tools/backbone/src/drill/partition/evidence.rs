@@ -126,7 +126,7 @@ mod tests {
 
     fn cart(dots: &[(u8, u64)]) -> Stored {
         let context: CausalContext = dots.iter().map(|(r, c)| Dot::new(ReplicaId(*r), *c)).collect();
-        Stored { context: encode_context(&context), lines: Default::default() }
+        Stored { context: encode_context(&context), address: Vec::new(), lines: Default::default() }
     }
 
     /// Cut from second 4 to 16; each region has written once before it, which both know, and once under it, which is its own.

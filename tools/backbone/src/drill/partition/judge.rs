@@ -28,8 +28,11 @@ pub fn converged(carts: &[Ending]) -> Examined {
                     listed(offers.filter(|offer| ours.lines.get(*offer) != theirs.lines.get(*offer)))
                 ))
             }
+            (Some(ours), Some(theirs)) if ours.address != theirs.address => {
+                Some("the lines are the same, but the regions have different delivery addresses".to_owned())
+            }
             (Some(ours), Some(theirs)) if ours.context != theirs.context => {
-                Some("the lines are the same, but the regions have seen different operations".to_owned())
+                Some("lines and address are the same, but the regions have seen different operations".to_owned())
             }
             (Some(_), Some(_)) if east.shown != west.shown || east.shown.is_null() => {
                 Some("the stores are the same, but the regions show different carts".to_owned())

@@ -26,7 +26,7 @@ fn held(dots: &[(u8, u64)], units: u64) -> Held {
         dots.iter().map(|(replica, counter)| crdt::Dot::new(ReplicaId(*replica), *counter)).collect();
     let lines = [(goods::offer_id(0), vec![1])].into();
     let shown = json!({"lines": [{"offer_id": goods::offer_id(0), "quantity": units}]});
-    Held { stored: Some(Stored { context: encode_context(&context), lines }), shown }
+    Held { stored: Some(Stored { context: encode_context(&context), address: vec![1, 0], lines }), shown }
 }
 
 fn ending(dots: &[(u8, u64)], units: u64) -> Ending {
@@ -48,12 +48,18 @@ fn a_sound_ending_passes_all_three() {
 }
 
 #[test]
-fn regions_that_differ_have_not_converged_and_the_line_is_named() {
+fn regions_that_differ_have_not_converged_and_the_line_or_the_address_is_named() {
     let (history, mut carts) = sound();
     carts[0].held.west.stored.as_mut().unwrap().lines.insert(goods::offer_id(7), vec![2]);
     let (verdicts, named) = judged(&history, &carts);
     assert_eq!(verdicts, [false, true, true]);
     assert!(named.contains(&carts[0].id.to_string()) && named.contains(&goods::offer_id(7)), "{named}");
+
+    let (_, mut carts) = sound();
+    carts[0].held.west.stored.as_mut().unwrap().address = vec![1, 1, 1, 1, 1];
+    let (verdicts, named) = judged(&history, &carts);
+    assert_eq!(verdicts, [false, true, true]);
+    assert!(named.contains(&carts[0].id.to_string()) && named.contains("different delivery addresses"), "{named}");
 
     let (_, mut carts) = sound();
     carts[0].held.west.stored = None;
