@@ -218,6 +218,29 @@ async fn shows_ordered_twice(side: &Shopper, offer: &str, quantity: i64, orders:
     assert_eq!(twice[0].order_ids, orders);
 }
 
+/// The other region has more of the log than there is: a backup came back under the old replica number.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_database_that_went_back_in_time_takes_no_edits(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    let east = regions.east.shopper.clone();
+    let seen = east.add("1", "offer-1", 2).await;
+    sqlx::query("insert into cart_replica (replica, received_transaction) values ($1, 1000000000000)")
+        .bind(i16::from(regions.east.replica.id().0))
+        .execute(&regions.west.shopper.pool)
+        .await
+        .unwrap();
+    regions.connect();
+    let refused = |refusal: &tonic::Status| reason(refusal) == "CART_LOG_REWOUND";
+    eventually("edits are refused", async || {
+        let key = uuid::Uuid::new_v4().to_string();
+        east.try_add(east.add_request(&key, "offer-1", 1)).await.is_err_and(|refusal| refused(&refusal))
+    })
+    .await;
+    assert!(refused(&east.set("2", "offer-1", 5).await.unwrap_err()));
+    assert!(refused(&east.remove("3", "offer-1").await.unwrap_err()));
+    assert!(refused(&east.checkout("4", &seen.version).await.unwrap_err()));
+}
+
 /// A log entry that nobody will ever ship, as a bug or a lost disk leaves behind.
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
 async fn anti_entropy_repairs_what_a_lost_log_left_different(pool: PgPool) {

@@ -72,6 +72,7 @@ impl CartGrpc {
     }
 
     async fn edit<R: Message + Default>(&self, request: EditRequest, reply: fn(Reply) -> R) -> Result<R, Status> {
+        self.editable()?;
         let asked =
             Asked { operation_key: format!("client:{}", request.key), digest: request.digest(), request, reply };
         if let Some(reply) = self.edit_remembered(&asked).await? {
