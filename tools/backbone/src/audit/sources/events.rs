@@ -4,7 +4,7 @@
 //! Partitions are assigned, not subscribed to, and no offset is committed: reading disturbs no consumer group.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ids::{EventId, OrderId, Region};
 use rdkafka::client::ClientContext;
@@ -19,6 +19,8 @@ use crate::platform::{Layout, TOPICS};
 
 /// How long the broker may take to answer, or to send the next record.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Between two tries of a partition that is between leaders.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Records that are no events, and dead letters, described per topic; the rest are counted.
 const DESCRIBED_MAX: usize = 10;
 
@@ -153,7 +155,7 @@ fn read_topic(
     let mut ends = BTreeMap::new();
     let mut assignment = TopicPartitionList::new();
     for partition in described.partitions() {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), ANSWER_WITHIN)?;
+        let (low, high) = watermarks(consumer, topic, partition.id())?;
         is_truncated |= low > 0;
         if high > low {
             ends.insert(partition.id(), high);
@@ -182,6 +184,26 @@ fn read_topic(
     }
     consumer.unassign()?;
     Ok(is_truncated)
+}
+
+/// The oldest offset of a partition and the next one. A partition whose leader has just changed, or whose topic was just made, is asked again
+/// for a while: what it answers then says nothing about its events.
+fn watermarks(consumer: &BaseConsumer<Quiet>, topic: &str, partition: i32) -> KafkaResult<(i64, i64)> {
+    let give_up_at = Instant::now() + ANSWER_WITHIN;
+    loop {
+        match consumer.fetch_watermarks(topic, partition, ANSWER_WITHIN) {
+            Err(error) if is_between_leaders(&error) && Instant::now() < give_up_at => {
+                std::thread::sleep(ASK_AGAIN_AFTER);
+                consumer.fetch_metadata(Some(topic), ANSWER_WITHIN)?;
+            }
+            answered => return answered,
+        }
+    }
+}
+
+fn is_between_leaders(error: &KafkaError) -> bool {
+    use rdkafka::types::RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition};
+    matches!(error.rdkafka_error_code(), Some(LeaderNotAvailable | NotLeaderForPartition))
 }
 
 fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {
