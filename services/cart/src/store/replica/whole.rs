@@ -102,13 +102,15 @@ pub async fn replicas(
         }
         let state = CartState::from_parts(decode_context(&row.context)?, cart_lines);
         let state = state.with_address(decode_address(&row.address)?);
+        let mut cart_checkouts = checkouts.remove(&row.cart_id).unwrap_or_default();
+        bound_cuts(&mut cart_checkouts, bytes_max);
         let replica = CartReplica {
             creation: Creation {
                 owner_id: CustomerId::from_uuid(row.owner_id),
                 idempotency_key: row.idempotency_key.parse()?,
             },
             state: encode_cart(&state),
-            checkouts: checkouts.remove(&row.cart_id).unwrap_or_default(),
+            checkouts: cart_checkouts,
         };
         bytes += replica.state.len() + replica.checkouts.iter().map(|checkout| checkout.cut.len()).sum::<usize>();
         if bytes > bytes_max && !replicas.is_empty() {
@@ -117,6 +119,22 @@ pub async fn replicas(
         replicas.push((CartId::from_uuid(row.cart_id), replica));
     }
     Ok(replicas)
+}
+
+/// Keeps the cuts of placed orders to `bytes_max` in all, the newest first: a cart that has ordered for years must still fit a message. An
+/// older order that is told of without its cut is not looked at for what was ordered twice.
+fn bound_cuts(checkouts: &mut [CheckoutReplica], bytes_max: usize) {
+    let mut room = bytes_max;
+    // By order id, which begins with its time.
+    for checkout in checkouts.iter_mut().rev().filter(|checkout| checkout.state == CheckoutState::Ordered) {
+        match room.checked_sub(checkout.cut.len()) {
+            Some(left) => room = left,
+            None => {
+                checkout.cut.clear();
+                checkout.lines.clear();
+            }
+        }
+    }
 }
 
 /// The checkouts of carts. Read apart from the states: a checkout that is settled in between is told of again by its own operation.
@@ -235,4 +253,28 @@ fn join_whole(cart: &mut LockedCart, theirs: &CartReplica, replica: ReplicaId) -
 
 fn quantities(cart: &CartState) -> BTreeMap<Item, u64> {
     cart.lines().map(|(item, line)| (item.clone(), line.quantity())).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_of_placed_orders_are_bounded_and_the_newest_stay() {
+        let checkout = |number: u128, state| CheckoutReplica {
+            order_id: OrderId::from_uuid(Uuid::from_u128(number)),
+            cut: vec![0; 40],
+            state,
+            origin: ReplicaId(1),
+            operation: 1,
+            seen: vec![1],
+            lines: BTreeMap::from([("mug".parse().unwrap(), 1)]),
+        };
+        let (undecided, ordered) = (CheckoutState::Undecided, CheckoutState::Ordered);
+        let mut checkouts = [undecided, ordered, ordered, ordered].map(|state| checkout(1, state));
+        bound_cuts(&mut checkouts, 100);
+        let kept = checkouts.each_ref().map(|checkout| (checkout.cut.len(), checkout.lines.len()));
+        assert_eq!(kept, [(40, 1), (0, 0), (40, 1), (40, 1)]);
+    }
 }
