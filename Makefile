@@ -41,7 +41,7 @@ drill: ## Break the running system on purpose and judge it (D=partition ARGS="--
 bench: ## Measure a fresh running system and write docs/benchmarks.md (BENCH="--only checkout" and other flags of `backbone bench`)
 	@"$(BIN)/backbone" bench --month $(MONTH) $(if $(DATA),--data "$(DATA)") $(BENCH)
 
-test: build sabotaged-cart ## Run every test, on throw-away servers
+test: build sabotaged ## Run every test, on throw-away servers
 	@"$(BIN)/backbone" test-env -- cargo test --workspace --no-fail-fast
 
 check: lint test ## What CI runs: every lint, then every test
@@ -62,13 +62,11 @@ fuzz: ## Feed damaged deltas to the cart's decoders and join (SECONDS=60)
 sqlx: ## Refresh .sqlx, the answers that queries are checked against when no database is there
 	@cargo build --release -p backbone && "$(BIN)/backbone" test-env -- deploy/local/prepare-queries
 
-# A cart that is wrong on purpose, for drills that have to fail; the real one has no such code.
-sabotaged-cart:
-	@umask 022 && cargo build --release -p cart --features sabotage --bin cart-sabotaged
+# Services that can be broken on purpose, for drills; the real ones have no such code.
+sabotaged:
+	@umask 022 && cargo build --release $(foreach s,cart inventory payment order,-p $(s) --features $(s)/sabotage --bin $(s)-sabotaged)
 
-ifneq ($(findstring last-writer-wins,$(ARGS)),)
-drill: sabotaged-cart
-endif
+drill: sabotaged
 
 # Another account may have to run what is built here as root, whatever root's umask is.
 build:
@@ -80,4 +78,4 @@ $(BIN)/backbone:
 
 down status logs replay audit drill bench: | $(BIN)/backbone
 
-.PHONY: help up down status logs replay audit drill bench test check lint sim fuzz sqlx build sabotaged-cart
+.PHONY: help up down status logs replay audit drill bench test check lint sim fuzz sqlx build sabotaged

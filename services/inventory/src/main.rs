@@ -46,8 +46,9 @@ struct Config {
     reservation_ttl_ms: u64,
 }
 
+/// Serves, or does what else is asked.
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+pub async fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Serve(config) => serve(*config).await,
         Command::Migrate(config) => {

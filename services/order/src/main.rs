@@ -23,8 +23,9 @@ enum Command {
     Migrate(Box<DatabaseConfig>),
 }
 
+/// Serves, or does what else is asked.
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+pub async fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Serve(config) => serve(*config).await,
         Command::Migrate(config) => {

@@ -58,10 +58,13 @@ fn router(ready: Arc<AtomicBool>) -> Router {
         true => (StatusCode::OK, "ready\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
     };
-    Router::new()
+    let router = Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics));
+    #[cfg(feature = "sabotage")]
+    let router = router.merge(super::sabotage::router());
+    router
 }
 
 async fn metrics() -> impl IntoResponse {

@@ -6,6 +6,8 @@ mod grpc;
 mod http;
 mod in_flight;
 mod request;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 
 pub use self::grpc::GrpcServer;
 pub(crate) use self::grpc::HEADER_LIST_BYTES_MAX;
