@@ -13,6 +13,7 @@ use axum::extract::ConnectInfo;
 use axum::routing::get as on_get;
 use chassis::server::serve_http;
 use support::get;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -53,6 +54,27 @@ async fn draining_finishes_what_is_in_flight_and_closes_idle_connections() {
     assert!(TcpStream::connect(address).await.is_err(), "no new connection");
     release.notify_one();
     assert_eq!(in_flight.await.unwrap(), (200, "done".to_owned()));
+    tokio::time::timeout(Duration::from_secs(1), server).await.unwrap().unwrap();
+}
+
+/// Sends one request over a connection that is kept, and reads its answer's head.
+async fn exchange(connection: &mut TcpStream) -> String {
+    connection.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+    let mut answer = vec![0; 1_024];
+    let length = connection.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..length]).to_lowercase()
+}
+
+#[tokio::test]
+async fn a_client_that_keeps_its_connection_is_told_to_leave_with_its_next_answer() {
+    let router = Router::new().route("/", on_get(async || "here"));
+    let (address, shutdown, server) = start(router, Duration::from_secs(5)).await;
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    assert!(!exchange(&mut kept).await.contains("connection: close"));
+    shutdown.cancel();
+    let told = exchange(&mut kept).await;
+    assert!(told.starts_with("http/1.1 200") && told.contains("connection: close"), "{told}");
+    assert_eq!(kept.read(&mut [0]).await.unwrap(), 0, "then it is closed");
     tokio::time::timeout(Duration::from_secs(1), server).await.unwrap().unwrap();
 }
 

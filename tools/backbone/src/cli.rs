@@ -60,6 +60,11 @@ enum Command {
         /// The part.
         part: PartName,
     },
+    /// Restart one part; a service so that nobody notices: its next process takes over on the same addresses.
+    Restart {
+        /// The part.
+        part: PartName,
+    },
     /// Kill one part as a crash would.
     Kill {
         /// The part.
@@ -152,6 +157,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Logs { name, follow } => return logs::show(&Layout::load(run_dir)?, name.as_deref(), follow),
         Command::Start { part } => platform::start(&Layout::load(run_dir)?, &part, &print).await?,
         Command::Stop { part } => platform::stop(&Layout::load(run_dir)?, &part, &print).await?,
+        Command::Restart { part } => platform::restart(&Layout::load(run_dir)?, &part, false, &print, |_| {}).await?,
         Command::Kill { part } => platform::kill(&Layout::load(run_dir)?, &part, &print).await?,
         Command::Wan(asked) => print(&wan::run(&Layout::load(run_dir)?, &asked).await?),
         Command::Replay(asked) => return replay::run(asked).await,

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Error, listen};
+
+/// Header of `/readyz`: the number of the process that answers.
+const PROCESS: HeaderName = HeaderName::from_static("x-process");
 
 /// The admin port; it answers until this is dropped, so that a draining process can still say that it is not ready.
 #[derive(Debug)]
@@ -54,9 +57,11 @@ impl Admin {
 }
 
 fn router(ready: Arc<AtomicBool>) -> Router {
+    // Two processes share the address while one takes over from the other: who asks wants to know which of them answers.
+    let process = [(PROCESS, std::process::id().to_string())];
     let readyz = async move || match ready.load(Ordering::Relaxed) {
-        true => (StatusCode::OK, "ready\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        true => (StatusCode::OK, process, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, process, "not ready\n"),
     };
     let router = Router::new()
         .route("/healthz", get(async || "alive\n"))

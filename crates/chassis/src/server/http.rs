@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,6 +29,10 @@ const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that does not acknowledge what it is sent for so long, or reads nothing while more waits to be sent, is gone or hostile: its
 /// connection ends. The system by itself gives up after a quarter of an hour in the first case and never in the second.
 const UNREAD_MAX: Duration = Duration::from_secs(30);
+/// While draining, a client that keeps its connection has this long to send its next request, which is answered with `Connection: close`. An
+/// idle connection that is closed at once meets, now and then, the request that is just being sent: HTTP/1.1 has no other way to tell
+/// the client beforehand.
+const LINGER: Duration = Duration::from_millis(500);
 /// Connections held at once. Each costs two buffers of about 8 KB, so at most some 64 MB when a crowd of them is hostile.
 const CONNECTIONS_MAX: usize = 4_096;
 
@@ -56,8 +63,8 @@ impl HttpServer {
     }
 }
 
-/// Serves `router`, whose handlers find the peer's address in `ConnectInfo<SocketAddr>`, until `shutdown` is cancelled; then stops accepting and lets requests in flight finish, for `grace` at
-/// most.
+/// Serves `router`, whose handlers find the peer's address in `ConnectInfo<SocketAddr>`, until `shutdown` is cancelled; then
+/// stops accepting, asks clients to leave, and lets requests in flight finish, for `grace` at most.
 pub async fn serve_http(listener: TcpListener, router: Router, shutdown: CancellationToken, grace: Duration) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
@@ -71,10 +78,20 @@ pub async fn serve_http(listener: TcpListener, router: Router, shutdown: Cancell
             metrics::counter!("connections_refused_total").increment(1);
             continue;
         };
-        let service = TowerToHyperService::new(router.clone().map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request
-        }));
+        let draining = shutdown.clone();
+        let service = router
+            .clone()
+            .map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(ConnectInfo(peer));
+                request
+            })
+            .map_response(move |mut response: Response| {
+                if draining.is_cancelled() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
+            });
+        let service = TowerToHyperService::new(service);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_READ_TIMEOUT)
@@ -89,7 +106,13 @@ pub async fn serve_http(listener: TcpListener, router: Router, shutdown: Cancell
         });
     }
     drop(listener);
-    match tokio::time::timeout(grace, graceful.shutdown()).await {
+    let everybody = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let drained = async {
+        // Gone before that, or told to go now.
+        let _ = tokio::time::timeout(LINGER, connections.acquire_many(everybody)).await;
+        graceful.shutdown().await;
+    };
+    match tokio::time::timeout(grace, drained).await {
         Ok(()) => tracing::info!("drained"),
         Err(_) => tracing::warn!(?grace, "grace is over, dropping what is in flight"),
     }

@@ -14,6 +14,8 @@ pub(crate) use self::grpc::HEADER_LIST_BYTES_MAX;
 pub use self::http::{HttpServer, serve_http};
 pub use self::in_flight::{InFlight, InFlightLimit};
 
+use tokio::net::TcpSocket;
+
 /// Why a server ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -33,6 +35,19 @@ pub enum Error {
     Grpc(#[from] tonic::transport::Error),
 }
 
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+/// Listens beside whoever of the same account listens already (`SO_REUSEPORT`): the next process of a service takes over from the last one
+/// on the same address without a moment in which nobody answers. What keeps two services from sharing an address by mistake is that no
+/// two have the same one.
 pub(crate) async fn listen(address: std::net::SocketAddr) -> Result<tokio::net::TcpListener, Error> {
-    tokio::net::TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| Error::Listen { address, source })
 }

@@ -185,8 +185,10 @@ async fn join(
     let mut transaction = chassis::database::begin(&pool).await?;
     let from = crdt::ReplicaId(log.0);
     let joined = merge(&mut transaction, replica.id(), from, through, &operations).await?;
+    sabotage::crash_point("cart.join.before-commit").await;
     // Durable before it is acknowledged: the shipper may forget what we acknowledge.
     transaction.commit().await?;
+    sabotage::crash_point("cart.join.after-commit").await;
     report_refused(&joined.refused);
     metrics::counter!("cart_replication_joined_total").increment(operations.len() as u64);
     if joined.log_grew {
@@ -225,7 +227,9 @@ async fn repair(pool: PgPool, replica: Replica, states: Vec<(CartId, Payload)>) 
     let replicas: Vec<(CartId, CartReplica)> = states.into_iter().filter_map(whole).collect();
     let mut transaction = chassis::database::begin(&pool).await?;
     let refused = store::join_replicas(&mut transaction, replica.id(), &replicas).await?;
+    sabotage::crash_point("cart.repair.before-commit").await;
     transaction.commit().await?;
+    sabotage::crash_point("cart.repair.after-commit").await;
     report_refused(&refused);
     tracing::info!(carts = replicas.len(), "repaired carts that differed");
     metrics::counter!("cart_replication_repaired_total").increment(replicas.len() as u64);

@@ -65,6 +65,7 @@ pub async fn commit_address(
     operation_key: &str,
     stored: &Stored,
 ) -> Result<Write, StoreError> {
+    sabotage::crash_point("cart.address.before-commit").await;
     let moved = sqlx::query_scalar!(
         r#"with moved as (
                update cart set context = $3, address = $4, revision = revision + 1
@@ -86,5 +87,6 @@ pub async fn commit_address(
     )
     .fetch_one(database)
     .await;
+    sabotage::crash_point("cart.address.after-commit").await;
     written(moved)
 }

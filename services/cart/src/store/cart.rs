@@ -51,7 +51,10 @@ pub async fn create(
         key.as_str(),
         encode_context(&CausalContext::new()),
     );
-    Ok(created.fetch_one(database).await?)
+    sabotage::crash_point("cart.create.before-commit").await;
+    let created = created.fetch_one(database).await?;
+    sabotage::crash_point("cart.create.after-commit").await;
+    Ok(created)
 }
 
 /// Reads a cart whole, in one snapshot; `None` when there is none.

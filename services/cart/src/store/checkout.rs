@@ -39,6 +39,7 @@ pub async fn begin(
 ) -> Result<Write, StoreError> {
     let mut context = read.state.context().clone();
     context.insert(checkout.operation);
+    sabotage::crash_point("cart.checkout.before-commit").await;
     let moved = sqlx::query_scalar!(
         r#"with moved as (
                update cart set context = $3, revision = revision + 1
@@ -67,5 +68,6 @@ pub async fn begin(
     )
     .fetch_one(database)
     .await;
+    sabotage::crash_point("cart.checkout.after-commit").await;
     written(moved)
 }

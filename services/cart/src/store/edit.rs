@@ -104,6 +104,7 @@ pub async fn commit_edit(
     stored: &Stored,
 ) -> Result<Write, StoreError> {
     let bytes_of = |line: &LineEntries| (!line.is_empty()).then(|| encode_line(line));
+    sabotage::crash_point("cart.edit.before-commit").await;
     // Whoever writes a line moves the revision on, except a person with a SQL prompt: hence the look at the line's bytes too.
     let moved = sqlx::query_scalar!(
         r#"with moved as (
@@ -137,6 +138,7 @@ pub async fn commit_edit(
     )
     .fetch_one(database)
     .await;
+    sabotage::crash_point("cart.edit.after-commit").await;
     written(moved)
 }
 

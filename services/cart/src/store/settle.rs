@@ -148,6 +148,7 @@ async fn write_settled(
 /// # Errors
 /// [`StoreError::Database`].
 pub async fn abandon(database: impl PgExecutor<'_>, cart_id: CartId, order_id: OrderId) -> Result<(), StoreError> {
+    sabotage::crash_point("cart.abandon.before-commit").await;
     sqlx::query!(
         "with dropped as (
              update cart_checkout set state = 'abandoned'
@@ -163,6 +164,7 @@ pub async fn abandon(database: impl PgExecutor<'_>, cart_id: CartId, order_id: O
     )
     .execute(database)
     .await?;
+    sabotage::crash_point("cart.abandon.after-commit").await;
     Ok(())
 }
 

@@ -120,6 +120,7 @@ pub async fn upsert(pool: &PgPool, offers: &[Offer]) -> Result<u64, StoreError> 
     let currencies: Vec<String> = offers.iter().map(|offer| offer.unit_price().currency().to_string()).collect();
     let attributes: Vec<Json<&BTreeMap<String, String>>> =
         offers.iter().map(|offer| Json(offer.attributes())).collect();
+    // no crash point: all or nothing, and an operator's load is repeated whole.
     // Sorted, so that two requests with common offers do not wait for each other in a circle.
     let written = sqlx::query!(
         r#"

@@ -50,7 +50,9 @@ impl<P: Peer + Clone> InventoryService for InventoryGrpc<P> {
         let order_id: OrderId = parse_id("order_id", &request.into_inner().order_id)?;
         let mut transaction = chassis::database::begin(&self.pool).await.map_err(StoreError::from)?;
         store::apply(&mut transaction, Event::ReleaseRequested, order_id, Utc::now()).await??;
+        sabotage::crash_point("inventory.release.before-commit").await;
         transaction.commit().await.map_err(StoreError::from)?;
+        sabotage::crash_point("inventory.release.after-commit").await;
         Ok(Response::new(wire::ReleaseResponse {}))
     }
 

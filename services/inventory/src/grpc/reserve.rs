@@ -161,7 +161,9 @@ pub async fn settle(
         Some(wanted) => store::reserve(&mut *transaction, wanted).await?,
         None => false,
     };
+    sabotage::crash_point("inventory.credit.before-commit").await;
     transaction.commit().await?;
+    sabotage::crash_point("inventory.credit.after-commit").await;
     if credited {
         metrics::counter!("inventory_transfers_credited_total").increment(1);
     }

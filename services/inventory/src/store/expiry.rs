@@ -19,6 +19,7 @@ pub async fn claim_expired(
     ask_again_at: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<OrderId>, StoreError> {
+    sabotage::crash_point("inventory.claim-expired.before-commit").await;
     let claimed = sqlx::query_scalar!(
         r#"
         with due as (
@@ -39,5 +40,6 @@ pub async fn claim_expired(
     )
     .fetch_all(database)
     .await?;
+    sabotage::crash_point("inventory.claim-expired.after-commit").await;
     Ok(claimed.into_iter().map(OrderId::from_uuid).collect())
 }

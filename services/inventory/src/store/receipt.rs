@@ -23,6 +23,7 @@ pub enum ReceiveOutcome {
 /// [`StoreError`]; nothing changed, except that a lost connection leaves it open: repeat the call.
 pub async fn receive(pool: &PgPool, receipt_id: Uuid, lines: &Lines) -> Result<ReceiveOutcome, StoreError> {
     let digest = lines.digest("");
+    sabotage::crash_point("inventory.receive.before-commit").await;
     let received = sqlx::query_scalar!(
         r#"
         with line as (
@@ -55,6 +56,7 @@ pub async fn receive(pool: &PgPool, receipt_id: Uuid, lines: &Lines) -> Result<R
     )
     .fetch_one(pool)
     .await?;
+    sabotage::crash_point("inventory.receive.after-commit").await;
     if received {
         return Ok(ReceiveOutcome::Received);
     }

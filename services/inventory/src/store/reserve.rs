@@ -28,6 +28,7 @@ pub struct Reservation {
 /// # Errors
 /// [`StoreError`]; nothing was reserved, except that a lost connection leaves it open: repeat the call.
 pub async fn reserve(database: impl PgExecutor<'_>, wanted: &Reservation) -> Result<bool, StoreError> {
+    sabotage::crash_point("inventory.reserve.before-commit").await;
     // SUBTLE: `claim` reads `held`, so all rows are locked, in order, before the order id is claimed; `taken` and `line` read
     // `claim`, so they do nothing unless it was. A repeat that waited here for the first try's locks finds the id claimed.
     // `units > 0` is always true, and there for the planner. It takes any array for 10 rows, for which it would rather scan a
@@ -68,5 +69,6 @@ pub async fn reserve(database: impl PgExecutor<'_>, wanted: &Reservation) -> Res
     )
     .fetch_one(database)
     .await?;
+    sabotage::crash_point("inventory.reserve.after-commit").await;
     Ok(reserved)
 }

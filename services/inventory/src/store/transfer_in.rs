@@ -33,6 +33,7 @@ pub async fn open(
     transfer: &PendingTransfer,
     ask_again_at: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
+    sabotage::crash_point("inventory.open-transfer.before-commit").await;
     let written = sqlx::query!(
         r#"
         with opened as (
@@ -53,6 +54,7 @@ pub async fn open(
     )
     .execute(database)
     .await?;
+    sabotage::crash_point("inventory.open-transfer.after-commit").await;
     Ok(written.rows_affected() > 0)
 }
 
@@ -94,6 +96,7 @@ pub async fn claim_abandoned(
     ask_again_at: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<PendingTransfer>, StoreError> {
+    sabotage::crash_point("inventory.claim-transfers.before-commit").await;
     let rows = sqlx::query!(
         r#"
         with due as (
@@ -121,6 +124,7 @@ pub async fn claim_abandoned(
     )
     .fetch_all(database)
     .await?;
+    sabotage::crash_point("inventory.claim-transfers.after-commit").await;
     let mut transfers = Vec::with_capacity(rows.len());
     for row in rows {
         let lines = row

@@ -43,6 +43,7 @@ async fn grant_once(
     digest: &Digest,
 ) -> Result<Option<Vec<(OfferId, i64)>>, StoreError> {
     // The sum in `claim` is worth keeping, and it makes the locks of `held` come before the claim.
+    sabotage::crash_point("inventory.grant.before-commit").await;
     let rows = sqlx::query!(
         r#"
         with held as materialized (
@@ -77,6 +78,7 @@ async fn grant_once(
     )
     .fetch_all(pool)
     .await?;
+    sabotage::crash_point("inventory.grant.after-commit").await;
     // A claim that granted nothing is one row of nulls; no row at all is no claim.
     if rows.is_empty() {
         return Ok(None);

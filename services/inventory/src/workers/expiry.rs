@@ -119,7 +119,9 @@ pub async fn release_ended<O: Orders>(
 async fn let_go(pool: &PgPool, order_id: OrderId) -> Result<(), StoreError> {
     let mut transaction = chassis::database::begin(pool).await?;
     let outcome = store::apply(&mut transaction, Event::FateEnded, order_id, Utc::now()).await?;
+    sabotage::crash_point("inventory.expire.before-commit").await;
     transaction.commit().await?;
+    sabotage::crash_point("inventory.expire.after-commit").await;
     metrics::counter!("inventory_reservations_expired_total").increment(1);
     tracing::info!(%order_id, ?outcome, "let go of an expired reservation");
     Ok(())

@@ -3,7 +3,7 @@
 use super::Progress;
 use super::error::PlatformError;
 use super::layout::Layout;
-use super::part::{Part, PartName};
+use super::part::{Kind, Part, PartName};
 use super::plan::{self, Scope};
 use super::runner::Runner;
 
@@ -45,6 +45,28 @@ pub async fn stop(layout: &Layout, part: &PartName, progress: Progress<'_>) -> R
 /// There is no such part, or it does not end.
 pub async fn kill(layout: &Layout, part: &PartName, progress: Progress<'_>) -> Result<(), PlatformError> {
     end(layout, part, true, progress).await
+}
+
+/// Restarts a part so that nobody notices: a service by starting the next process beside the one that runs, on the same addresses, and
+/// then ending that one (`at_once`: as a crash would); any other part by stopping and starting it. `change`: as in [`start_changed`].
+///
+/// # Errors
+/// There is no such part, or the next process does not get ready; then the last one still runs.
+pub async fn restart(
+    layout: &Layout,
+    part: &PartName,
+    at_once: bool,
+    progress: Progress<'_>,
+    change: impl FnOnce(&mut Part),
+) -> Result<(), PlatformError> {
+    let runner = Runner::open(layout, progress).await?;
+    let mut part = plan::find(plan::parts(layout, Scope::System)?, part)?;
+    change(&mut part);
+    if part.kind == Kind::Service {
+        return runner.take_over(&part, at_once).await;
+    }
+    runner.end(&part.name, at_once).await?;
+    runner.start(&part).await
 }
 
 async fn end(layout: &Layout, part: &PartName, at_once: bool, progress: Progress<'_>) -> Result<(), PlatformError> {

@@ -15,28 +15,30 @@ use tonic_health::pb::health_client::HealthClient;
 use super::kafka;
 use super::part::Probe;
 
+/// The header in which a service says which process it is; others have none.
+const PROCESS: &str = "x-process";
 /// Longest one question may take; the answer takes milliseconds when there is one.
 const QUESTION_LIMIT: Duration = Duration::from_secs(3);
 
-/// Asks once.
+/// Asks once. `pid`: the process that is to answer. One that takes over from another shares its address until that has ended.
 ///
 /// # Errors
 /// Why it is not ready, in a few words.
-pub async fn ask(probe: &Probe) -> Result<(), String> {
-    match timeout(QUESTION_LIMIT, question(probe)).await {
+pub async fn ask(probe: &Probe, pid: i32) -> Result<(), String> {
+    match timeout(QUESTION_LIMIT, question(probe, pid)).await {
         Ok(answer) => answer,
         Err(_) => Err("no answer".to_owned()),
     }
 }
 
-async fn question(probe: &Probe) -> Result<(), String> {
+async fn question(probe: &Probe, pid: i32) -> Result<(), String> {
     match probe {
         Probe::Postgres(url) => postgres(url).await,
         Probe::Redis(address) => redis(*address).await,
         Probe::Kafka(address) => broker(*address).await,
-        Probe::Http(url) => http(url).await,
+        Probe::Http(url) => http(url, pid).await,
         Probe::Grpc { ready_url, address } => {
-            http(ready_url).await?;
+            http(ready_url, pid).await?;
             grpc(*address).await
         }
     }
@@ -69,9 +71,12 @@ async fn broker(address: SocketAddrV4) -> Result<(), String> {
     tokio::task::spawn_blocking(move || kafka::probe(address)).await.map_err(|error| error.to_string())?
 }
 
-async fn http(url: &str) -> Result<(), String> {
+async fn http(url: &str, pid: i32) -> Result<(), String> {
     let answer = reqwest::get(url).await.map_err(|error| root_cause(&error))?;
     let status = answer.status();
+    if answer.headers().get(PROCESS).is_some_and(|process| process.as_bytes() != pid.to_string().as_bytes()) {
+        return Err("its predecessor answers".to_owned());
+    }
     if status.is_success() { Ok(()) } else { Err(format!("answers {status}")) }
 }
 

@@ -83,10 +83,48 @@ impl<'a> Runner<'a> {
             previous.identity.await_reaped().await;
         }
         self.prepare(part).await?;
-        let (child, identity) = self.spawn(part)?;
+        let (child, identity) = self.spawn(part, None)?;
         self.await_ready(part, &identity, Some(child)).await?;
         self.say(&part.name, &format!("ready after {:.1} s", begin.elapsed().as_secs_f32()));
         Ok(())
+    }
+
+    /// Starts the next process of a service beside the one that runs, and ends that one when the next is ready: in good order, so that
+    /// nobody is turned away, or at once. One that does not run is started.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; the one that ran then still does.
+    pub async fn take_over(&self, part: &Part, at_once: bool) -> Result<(), PlatformError> {
+        let Some(running) = self.running(&part.name) else { return self.start(part).await };
+        let begin = Instant::now();
+        let (child, identity) = self.spawn(part, Some(running.clone()))?;
+        if let Err(error) = self.await_ready(part, &identity, Some(child)).await {
+            identity.kill().await?;
+            self.settle(part, running)?;
+            return Err(error);
+        }
+        let ready = begin.elapsed();
+        if at_once {
+            running.kill().await?;
+        } else {
+            running.stop(part.stop_signal).await?;
+        }
+        self.settle(part, identity)?;
+        let (ready, all) = (ready.as_secs_f32(), begin.elapsed().as_secs_f32());
+        self.say(
+            &part.name,
+            &format!("restarted: the next was ready after {ready:.1} s, the last gone after {all:.1} s"),
+        );
+        Ok(())
+    }
+
+    /// Records that `identity` alone runs the part now.
+    fn settle(&self, part: &Part, identity: Identity) -> Result<(), PlatformError> {
+        let (wave, stop_signal) = (part.wave, part.stop_signal);
+        self.record(
+            part.name.clone(),
+            Started { identity, started_at: Utc::now(), wave, stop_signal, predecessor: None },
+        )
     }
 
     /// Makes what the process needs to find.
@@ -103,13 +141,14 @@ impl<'a> Runner<'a> {
     }
 
     /// Starts the process and records it, with nothing in between at which we could be interrupted.
-    fn spawn(&self, part: &Part) -> Result<(Child, Identity), PlatformError> {
+    fn spawn(&self, part: &Part, predecessor: Option<Identity>) -> Result<(Child, Identity), PlatformError> {
         let (child, identity) = process::spawn(part, self.layout, &self.account)?;
         let started = Started {
             identity: identity.clone(),
             started_at: Utc::now(),
             wave: part.wave,
             stop_signal: part.stop_signal,
+            predecessor,
         };
         self.started_here.lock().unwrap_or_else(PoisonError::into_inner).push(part.name.clone());
         self.record(part.name.clone(), started)?;
@@ -131,7 +170,7 @@ impl<'a> Runner<'a> {
             if !identity.is_alive() {
                 return Err(tool::failed(self.layout, &part.name, "ended while we waited for it".to_owned()));
             }
-            let Err(why) = ready::ask(&part.probe).await else { return Ok(()) };
+            let Err(why) = ready::ask(&part.probe, identity.pid).await else { return Ok(()) };
             if Instant::now() >= deadline {
                 let why = format!("not ready after {} s: {why}", START_LIMIT.as_secs());
                 return Err(tool::failed(self.layout, &part.name, why));
@@ -145,6 +184,10 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// It belongs to another account, or does not end.
     pub async fn end(&self, part: &PartName, at_once: bool) -> Result<bool, PlatformError> {
+        // Left over when a command that was to replace it was interrupted.
+        if let Some(left) = self.with_state(|state| state.parts.get(part).and_then(|part| part.predecessor.clone())) {
+            left.kill().await?;
+        }
         let Some(started) = self.with_state(|state| state.running(part).cloned()) else { return Ok(false) };
         let begin = Instant::now();
         let killed = if at_once {

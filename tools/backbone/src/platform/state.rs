@@ -30,6 +30,9 @@ pub struct Started {
     pub wave: Wave,
     /// How it is asked to end.
     pub stop_signal: StopSignal,
+    /// The process that it takes over from, until that has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<Identity>,
 }
 
 /// What is known of a system between two commands.
@@ -123,8 +126,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(State::load(folder.path()).unwrap(), None);
         let identity = Identity::of(i32::try_from(std::process::id()).unwrap()).unwrap();
-        let started =
-            Started { identity, started_at: Utc::now(), wave: Wave::Doors, stop_signal: StopSignal::Terminate };
+        let started = Started {
+            identity,
+            started_at: Utc::now(),
+            wave: Wave::Doors,
+            stop_signal: StopSignal::Terminate,
+            predecessor: None,
+        };
         let mut state = State::new(Settings::default());
         state.parts.insert("east/bff".parse().unwrap(), started);
         state.save(folder.path()).unwrap();

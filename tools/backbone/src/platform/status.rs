@@ -46,7 +46,7 @@ pub(super) async fn of(layout: &Layout, parts: &[Part]) -> Vec<PartStatus> {
 async fn one(part: &Part, state: Option<&State>) -> PartStatus {
     let started = state.and_then(|state| state.running(&part.name));
     let trouble = match started {
-        Some(_) => ready::ask(&part.probe).await.err(),
+        Some(started) => ready::ask(&part.probe, started.identity.pid).await.err(),
         None => Some("does not run".to_owned()),
     };
     PartStatus {

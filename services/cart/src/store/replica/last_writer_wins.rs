@@ -37,6 +37,7 @@ pub async fn disguise(connection: &mut PgConnection, log: &mut super::Log) -> Re
         lines::read_all(&mut transaction, &mut carts).await?;
         let Some(cart) = carts.remove(cart_id) else { continue };
         let written_at = written_at(&mut transaction, *cart_id).await?;
+        // no crash point: only sabotaged carts come here.
         transaction.commit().await?;
         operation.delta = written_at.timestamp_micros().to_be_bytes().to_vec();
         let state = CartState::from_parts(cart.context, cart.lines).with_address(cart.address);
