@@ -24,6 +24,13 @@ pub struct Activity {
     link: Link,
 }
 
+impl Activity {
+    /// Whether every database answered.
+    pub fn is_whole(&self) -> bool {
+        self.marks.iter().all(Option::is_some)
+    }
+}
+
 /// Looks at both regions.
 pub async fn look(layout: &Layout) -> Activity {
     let link = Link::read(layout).await;

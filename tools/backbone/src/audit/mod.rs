@@ -12,7 +12,7 @@ pub(crate) mod both;
 mod checks;
 mod print;
 pub mod report;
-mod sources;
+pub(crate) mod sources;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,6 +73,12 @@ pub async fn audit(layout: &Layout, settle: Duration) -> Report {
             return Report::new(checks::judge(&stores), waited, stood_still);
         }
     }
+}
+
+/// How much will still change by itself; `None` while a store cannot be asked.
+pub(crate) async fn in_flight(layout: &Layout) -> Option<i64> {
+    let seen = activity::look(layout).await;
+    seen.is_whole().then_some(seen.in_flight)
 }
 
 /// Waits until nothing is in flight, but not beyond `deadline`. Returns the last look.

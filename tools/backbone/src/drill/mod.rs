@@ -3,8 +3,14 @@
 //! A drill says first what it expects. It proves that its fault really bit and cleans up after itself, whatever happens; otherwise its
 //! outcome is "inconclusive", never "passed". Each kind of drill is a folder here.
 
+mod broker_loss;
+mod crash_storm;
 pub(crate) mod link;
+mod orders;
 pub(crate) mod partition;
+mod psp_hell;
+mod report;
+mod rolling_restart;
 
 use std::process::ExitCode;
 
@@ -24,6 +30,14 @@ pub struct DrillArgs {
 enum Drill {
     /// Cut the link between the regions while both write the same carts.
     Partition(partition::PartitionArgs),
+    /// Kill the broker that leads most partitions while orders come in; needs three brokers a region.
+    BrokerLoss(broker_loss::BrokerLossArgs),
+    /// Kill a random process of ours at a random crash point every few seconds while orders come in.
+    CrashStorm(crash_storm::CrashStormArgs),
+    /// Let the payment provider misbehave in all its ways at once.
+    PspHell(psp_hell::PspHellArgs),
+    /// Restart every service, one after the other, under load.
+    RollingRestart(rolling_restart::RollingRestartArgs),
 }
 
 /// Runs a drill on the running system. Exit status 0 if it passed, 1 if a promise was broken, 2 if that cannot be told.
@@ -39,5 +53,9 @@ pub async fn run(
 ) -> anyhow::Result<ExitCode> {
     match args.what {
         Drill::Partition(args) => partition::run(layout, args, interrupt, progress).await,
+        Drill::BrokerLoss(args) => broker_loss::run(layout, args, interrupt, progress).await,
+        Drill::CrashStorm(args) => crash_storm::run(layout, args, interrupt, progress).await,
+        Drill::PspHell(args) => psp_hell::run(layout, args, interrupt, progress).await,
+        Drill::RollingRestart(args) => rolling_restart::run(layout, args, interrupt, progress).await,
     }
 }

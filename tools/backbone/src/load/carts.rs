@@ -8,10 +8,11 @@ use chrono::Utc;
 use futures::{StreamExt, TryStreamExt};
 use ids::{CartId, CustomerId, Region};
 use rand::Rng;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::client::api::LineRequest;
-use crate::client::{Api, Deployment, Goods, Retries, Session, SessionKey, Shelf};
+use crate::client::{Api, CallError, Deployment, Goods, Retries, Session, SessionKey, Shelf};
 
 /// Offers to choose from: enough that two orders rarely want the same rows at once, as in a shop with some breadth.
 const OFFERS: usize = 1_000;
@@ -104,17 +105,60 @@ impl Shops {
 
     async fn fill_one(&self, region: Region, retries: &Retries) -> anyhow::Result<Cart> {
         let api = self.api(region);
-        let session = self.session_key.mint(CustomerId::generate(), Utc::now() + SESSIONS_LAST);
-        let cart_id = retries.run(|| api.create_cart(&session, "cart")).await?.cart_id;
-        let first = rand::rng().random_range(0..OFFERS);
-        let (mut version, mut pence) = (String::new(), 0);
-        for number in 0..LINES {
-            let (offer_id, price) = offer((first + number * OFFERS / LINES) % OFFERS);
-            let line = LineRequest { offer_id: &offer_id, quantity: 1 };
-            let key = format!("line/{number}");
-            version = retries.run(|| api.add_line(&session, cart_id, &key, &line)).await?.version;
-            pence += price;
+        let basket = Basket::new(&self.session_key);
+        let cart_id = retries.run(|| api.create_cart(&basket.session, "cart")).await?.cart_id;
+        let mut version = String::new();
+        for (number, (offer_id, _)) in basket.offers.iter().enumerate() {
+            let (line, key) = (LineRequest { offer_id, quantity: 1 }, format!("line/{number}"));
+            version = retries.run(|| api.add_line(&basket.session, cart_id, &key, &line)).await?.version;
         }
-        Ok(Cart { region, session, cart_id, version, pence, key: format!("order/{cart_id}") })
+        Ok(basket.cart(region, cart_id, version))
+    }
+
+    /// Fills one cart with no request sent twice. `seen` is told what each request was, when it began and what came of it.
+    ///
+    /// # Errors
+    /// The first request that fails.
+    pub async fn fill_once(
+        &self,
+        region: Region,
+        seen: impl Fn(&str, Instant, Result<(), CallError>) -> Result<(), CallError>,
+    ) -> Result<Cart, CallError> {
+        let api = self.api(region);
+        let basket = Basket::new(&self.session_key);
+        let (mut cart_id, mut version, mut began) = (None, String::new(), Instant::now());
+        let created = api.create_cart(&basket.session, "cart").await.map(|cart| cart_id = Some(cart.cart_id));
+        seen("cart", began, created)?;
+        let cart_id = cart_id.unwrap_or_else(CartId::generate);
+        for (number, (offer_id, _)) in basket.offers.iter().enumerate() {
+            let (line, key) = (LineRequest { offer_id, quantity: 1 }, format!("line/{number}"));
+            began = Instant::now();
+            let added =
+                api.add_line(&basket.session, cart_id, &key, &line).await.map(|changed| version = changed.version);
+            seen("line", began, added)?;
+        }
+        Ok(basket.cart(region, cart_id, version))
+    }
+}
+
+/// What goes into one cart, and whose it is.
+struct Basket {
+    session: Session,
+    /// Offers and prices.
+    offers: [(String, i64); LINES],
+}
+
+impl Basket {
+    fn new(session_key: &SessionKey) -> Self {
+        let first = rand::rng().random_range(0..OFFERS);
+        Self {
+            session: session_key.mint(CustomerId::generate(), Utc::now() + SESSIONS_LAST),
+            offers: std::array::from_fn(|number| offer((first + number * OFFERS / LINES) % OFFERS)),
+        }
+    }
+
+    fn cart(self, region: Region, cart_id: CartId, version: String) -> Cart {
+        let pence = self.offers.iter().map(|(_, price)| price).sum();
+        Cart { region, session: self.session, cart_id, version, pence, key: format!("order/{cart_id}") }
     }
 }

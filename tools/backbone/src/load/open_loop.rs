@@ -135,7 +135,8 @@ pub async fn order(api: &Api, cart: &Cart) -> Result<OrderStatus, CallError> {
     api.place_order(&cart.session, &cart.key, &request).await
 }
 
-fn told(answer: Result<OrderStatus, CallError>) -> Told {
+/// What an answer tells the shopper.
+pub fn told(answer: Result<OrderStatus, CallError>) -> Told {
     let error = match answer {
         Ok(order) => return told_order(order),
         Err(error) => error,

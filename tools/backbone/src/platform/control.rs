@@ -6,6 +6,15 @@ use super::layout::Layout;
 use super::part::{Kind, Part, PartName};
 use super::plan::{self, Scope};
 use super::runner::Runner;
+use super::state::State;
+
+/// Whether a part's process is alive.
+///
+/// # Errors
+/// The record of what runs cannot be read.
+pub fn is_running(layout: &Layout, part: &PartName) -> Result<bool, PlatformError> {
+    Ok(State::load(&layout.run_dir)?.is_some_and(|state| state.running(part).is_some()))
+}
 
 /// Starts a part unless it runs, and waits until it is ready.
 ///

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,7 +15,8 @@ use super::availability::Answers;
 use super::convergence::Convergence;
 use super::evidence::Withheld;
 use super::sabotage::CartMerge;
-use crate::audit::report::{Count, Finding, Verdict};
+use crate::audit::report::Finding;
+use crate::drill::report::{Outcome, write_verdicts};
 use crate::replay::report::write_json;
 
 /// What was asked of the drill.
@@ -36,18 +36,6 @@ pub struct Settings {
     pub seed: u64,
     /// How carts merged.
     pub cart: CartMerge,
-}
-
-/// What it comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The fault bit, and every promise held.
-    Passed,
-    /// A promise was broken.
-    Failed,
-    /// No promise was seen broken, but that proves nothing.
-    Inconclusive,
 }
 
 /// What the drill found.
@@ -100,36 +88,10 @@ impl Settings {
     }
 }
 
-impl Outcome {
-    /// 0 only if it passed; 1 if it failed; 2 if that cannot be told.
-    pub fn exit_code(self) -> ExitCode {
-        match self {
-            Self::Passed => ExitCode::SUCCESS,
-            Self::Failed => ExitCode::FAILURE,
-            Self::Inconclusive => ExitCode::from(2),
-        }
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Passed => "PASSED",
-            Self::Failed => "FAILED",
-            Self::Inconclusive => "INCONCLUSIVE",
-        }
-    }
-}
-
 impl Report {
     /// What all verdicts come to. A sabotaged cart that passes all of them was no sabotaged cart, or the verdicts are blind.
     pub fn outcome(&self) -> Outcome {
-        let any = |verdict| self.verdicts.iter().any(|finding| finding.verdict == verdict);
-        if any(Verdict::Failed) {
-            Outcome::Failed
-        } else if any(Verdict::Inconclusive) || self.settings.cart != CartMerge::Crdt {
-            Outcome::Inconclusive
-        } else {
-            Outcome::Passed
-        }
+        Outcome::of(&self.verdicts, self.settings.cart != CartMerge::Crdt)
     }
 
     /// Writes it into `folder` as JSON and as Markdown, and as Markdown to `also`. Returns the files.
@@ -184,16 +146,7 @@ impl fmt::Display for Report {
         writeln!(f, "  everything of the cut had crossed                {}", after(backlog_crossed_s))?;
         writeln!(f, "  each cart had been identical in both regions     {}", after(each_cart_identical_s))?;
         writeln!(f, "from the last write: all identical at once       {}\n", after(all_identical_after_writers_s))?;
-        writeln!(f, "{}", self.verdicts_table())?;
-        for finding in &self.verdicts {
-            for offender in &finding.offenders {
-                writeln!(f, "  {}: {offender}", finding.check)?;
-            }
-            let unnamed = finding.offenders_total - finding.offenders.len() as u64;
-            if unnamed > 0 {
-                writeln!(f, "  {}: … and {unnamed} more", finding.check)?;
-            }
-        }
+        write_verdicts(f, &self.verdicts)?;
         let outcome = self.outcome();
         if outcome == Outcome::Inconclusive && self.settings.cart != CartMerge::Crdt {
             writeln!(f, "  the cart was to be sabotaged, and no verdict noticed")?;
@@ -218,22 +171,6 @@ impl Report {
                 format!("{:.1}", latency.p99_ms),
                 format!("{:.1}", latency.max_ms),
             ]);
-        }
-        table
-    }
-
-    fn verdicts_table(&self) -> Table {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(["verdict", "", "of"]);
-        for finding in &self.verdicts {
-            let word = match finding.verdict {
-                Verdict::Ok | Verdict::Skipped => "holds",
-                Verdict::Failed => "FAILED",
-                Verdict::Inconclusive => "inconclusive",
-            };
-            let counts = finding.compared.iter().map(|Count { number, of }| format!("{number} {of}"));
-            let of: Vec<String> = counts.chain(finding.reason.clone()).collect();
-            table.add_row([finding.check, word, &of.join(", ")]);
         }
         table
     }

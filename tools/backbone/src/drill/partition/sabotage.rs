@@ -31,7 +31,7 @@ impl CartMerge {
             return Ok(());
         }
         let program = layout.bin_dir.join(BINARY);
-        let remedy = "`cargo build --release -p cart --features sabotage --bin cart-sabotaged` builds it";
+        let remedy = "`make sabotaged` builds it";
         ensure!(program.is_file(), "{} is not there; {remedy}", program.display());
         for part in parts() {
             platform::stop(layout, &part, progress).await?;
