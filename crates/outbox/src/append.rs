@@ -1,8 +1,10 @@
 //! Into the outbox, in the transaction of the change.
 
 use ids::{EventId, Region};
+use sabotage::Guard;
 use sqlx::PgConnection;
 
+use crate::early;
 use crate::event::NewEvent;
 
 /// Appends events to the outbox inside the caller's transaction: they exist if, and only if, the change commits.
@@ -23,6 +25,7 @@ pub async fn append(conn: &mut PgConnection, home_region: Region, events: &[NewE
     let aggregate_ids: Vec<_> = events.iter().map(|event| event.aggregate_id.clone()).collect();
     let types: Vec<_> = events.iter().map(|event| event.event_type.to_owned()).collect();
     let payloads: Vec<_> = events.iter().map(|event| event.payload.clone()).collect();
+    let traceparent = chassis::trace_context::current_traceparent();
     // `order by` makes the identity column follow the order of the slice.
     sqlx::query!(
         "insert into outbox (id, aggregatetype, aggregateid, type, payload, home_region, traceparent)
@@ -36,9 +39,12 @@ pub async fn append(conn: &mut PgConnection, home_region: Region, events: &[NewE
         &types,
         &payloads,
         home_region.name(),
-        chassis::trace_context::current_traceparent(),
+        traceparent.as_deref(),
     )
     .execute(conn)
     .await?;
+    if sabotage::is_removed(Guard::PublishAfterCommit) {
+        early::publish(&ids, home_region, events, traceparent.as_deref()).await;
+    }
     Ok(())
 }

@@ -21,6 +21,7 @@
 mod append;
 pub mod config;
 mod consumer;
+mod early;
 mod error;
 mod event;
 mod headers;

@@ -13,6 +13,9 @@ pub const PUBLISH_DELAY: &str = "outbox_publish_delay_seconds";
 pub const BACKLOG: &str = "outbox_backlog_events";
 /// Gauge, seconds, by `lane`: age of the event that has waited longest; 0 when none waits.
 pub const BACKLOG_AGE: &str = "outbox_backlog_age_seconds";
+/// Counter, records, by `consumer`: fetched from Kafka. Each of them becomes one of the handled, duplicates, foreign or dead
+/// letters below, unless the process ends first. More of ours than there are effects means that some came again.
+pub const DELIVERED: &str = "inbox_delivered_total";
 /// Counter, events, by `consumer`: effect and inbox row committed.
 pub const HANDLED: &str = "inbox_handled_total";
 /// Counter, events, by `consumer`: delivered again, recognised by their inbox row, skipped.
@@ -41,6 +44,7 @@ pub(crate) fn describe() {
     describe_histogram!(PUBLISH_DELAY, Unit::Seconds, "From the append of an event to its acknowledgement");
     describe_gauge!(BACKLOG, Unit::Count, "Events waiting to be published");
     describe_gauge!(BACKLOG_AGE, Unit::Seconds, "Age of the event that has waited longest");
+    describe_counter!(DELIVERED, Unit::Count, "Records fetched from Kafka");
     describe_counter!(HANDLED, Unit::Count, "Events whose effect committed");
     describe_counter!(DUPLICATES, Unit::Count, "Events delivered again and skipped");
     describe_counter!(FOREIGN, Unit::Count, "Events of another region, skipped");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chassis::trace_context::span_with_parent;
 use ids::Region;
+use sabotage::{Guard, crash_point};
 use sqlx::{PgConnection, PgPool};
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -65,7 +66,7 @@ impl Inbox {
         let mut tally = Tally::default();
         for event in events {
             // Removing: an event that was published twice can be in one batch twice.
-            if fresh.remove(&event.id.as_uuid()) {
+            if fresh.remove(&event.id.as_uuid()) || sabotage::is_removed(Guard::InboxCheck) {
                 let span = span_with_parent(&event.event_type, event.traceparent.as_deref());
                 handler.handle(&mut tx, event).instrument(span).await?;
                 tally.handled += 1;
@@ -76,7 +77,9 @@ impl Inbox {
         }
         // Until here nothing has happened. The commit waits for the disk: after it the offset moves on, and nobody will
         // ask again.
+        crash_point("consumer.apply.before-commit").await;
         tx.commit().await?;
+        crash_point("consumer.apply.after-commit").await;
         Ok(tally)
     }
 

@@ -7,6 +7,7 @@
 
 use chrono::{SecondsFormat, Utc};
 use rdkafka::error::KafkaError;
+use sabotage::crash_point;
 
 use super::batch::Item;
 use super::failure::ErrorClass;
@@ -45,10 +46,12 @@ impl DeadLetters {
             None => Publisher::connect(&self.brokers, self.group)?,
         };
         let letter = letter(item, self.group, class, reason);
+        crash_point("consumer.dead-letter.before-publish").await;
         if let Some(failure) = publisher.publish(std::slice::from_ref(&letter)).await.failure {
             publisher.retire().await;
             return Err(failure.into());
         }
+        crash_point("consumer.dead-letter.after-publish").await;
         self.publisher = Some(publisher);
         metrics::counter!(telemetry::DEAD_LETTERS, "consumer" => self.group, "class" => class.name()).increment(1);
         tracing::error!(

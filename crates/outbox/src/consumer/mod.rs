@@ -28,6 +28,7 @@ use chassis::retry::Backoff;
 use ids::Region;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use sabotage::crash_point;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -115,14 +116,18 @@ impl<H: Handler> Consumer<H> {
                     continue;
                 }
             };
+            metrics::counter!(telemetry::DELIVERED, "consumer" => self.inbox.group)
+                .increment(batch.items().len() as u64);
             let mut progress = Progress::default();
             let outcome = tokio::select! {
                 outcome = self.settle(&batch, &mut dead_letters, &mut progress, token) => outcome,
                 () = stopped_for(STOP_GRACE, token) => Err(Stopped),
             };
+            crash_point("consumer.progress.before-ack").await;
             if let Err(error) = progress.store(kafka) {
                 tracing::warn!(consumer = self.inbox.group, %error, "offsets not stored");
             }
+            crash_point("consumer.progress.after-ack").await;
             if outcome.is_err() {
                 break;
             }
@@ -209,6 +214,7 @@ impl<H: Handler> Consumer<H> {
 /// Commits the last offsets and leaves the group, so that its other members take over at once instead of waiting for
 /// the session to time out.
 async fn leave(kafka: Arc<StreamConsumer<SpineContext>>) {
+    crash_point("consumer.leave.before-ack").await;
     let left = tokio::task::spawn_blocking(move || -> Result<(), KafkaError> {
         let committed = kafka.commit_consumer_state(CommitMode::Sync);
         // The last handle: closing the consumer leaves the group.
@@ -219,7 +225,9 @@ async fn leave(kafka: Arc<StreamConsumer<SpineContext>>) {
             committed => committed,
         }
     });
-    match left.await {
+    let left = left.await;
+    crash_point("consumer.leave.after-ack").await;
+    match left {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "last offsets not committed"),
         Err(error) => tracing::error!(%error, "leaving the group failed"),

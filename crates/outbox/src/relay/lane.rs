@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chassis::retry::Backoff;
 use chrono::Utc;
+use sabotage::crash_point;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::Notify;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pace::{AWAKE, Next, Pace};
-use super::store::{self, After, OutboxRow, Table};
+use super::store::{self, After, Table};
 use crate::error::SpineError;
 use crate::headers;
 use crate::kafka::{PublishError, Published, Publisher};
@@ -150,13 +151,18 @@ impl Lane {
         }
         let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
         let ages: Vec<_> = rows.iter().map(|row| row.created_at).collect();
+        let records: Vec<_> = rows.into_iter().map(|row| headers::encode(row, &self.source)).collect();
+        crash_point("relay.round.before-publish").await;
         let Published { acknowledged, failure } = tokio::select! {
-            published = self.publish(publisher, rows) => published,
+            published = publisher.publish(&records) => published,
             () = stopped_for(STOP_GRACE, token) => return Err(LaneError::Stopped),
         };
+        crash_point("relay.round.after-publish").await;
         if !acknowledged.is_empty() {
             let done: Vec<_> = acknowledged.iter().map(|&place| ids[place]).collect();
+            crash_point("relay.round.before-commit").await;
             within(store::remove(conn, self.table, self.after, &done)).await?;
+            crash_point("relay.round.after-commit").await;
             metrics::counter!(telemetry::PUBLISHED, "lane" => self.name()).increment(done.len() as u64);
             let now = Utc::now();
             for place in &acknowledged {
@@ -168,11 +174,6 @@ impl Lane {
             None => Ok(acknowledged.len()),
             Some(error) => Err(LaneError::Publish(error)),
         }
-    }
-
-    async fn publish(&self, publisher: &Publisher, rows: Vec<OutboxRow>) -> Published {
-        let records: Vec<_> = rows.into_iter().map(|row| headers::encode(row, &self.source)).collect();
-        publisher.publish(&records).await
     }
 
     fn name(&self) -> &'static str {

@@ -41,11 +41,13 @@ pub(crate) use store::OutboxRow;
 use std::sync::Arc;
 
 use ids::Region;
+use sabotage::Guard;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::SpineConfig;
+use crate::early;
 use crate::error::SpineError;
 use crate::telemetry;
 use lane::Lane;
@@ -77,6 +79,9 @@ impl Relay {
     /// [`SpineError::Client`] only.
     pub async fn run(&self, token: CancellationToken) -> Result<(), SpineError> {
         telemetry::describe();
+        if sabotage::is_removed(Guard::PublishAfterCommit) {
+            early::register(&self.config.kafka_brokers, &self.source)?;
+        }
         let options = lane::connect_options(&self.pool);
         let (appended, moved) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
 

@@ -98,6 +98,7 @@ pub(super) async fn oldest(conn: &mut PgConnection, table: Table) -> Result<Vec<
 
 /// Says that the local lane will look by itself for `duration` from now on, so that appends need not notify it.
 pub(super) async fn announce_awake(conn: &mut PgConnection, duration: Duration) -> Result<(), sqlx::Error> {
+    // no crash point: it lapses by itself, and what nobody was notified of meanwhile the next relay's first look finds
     sqlx::query!(
         "update outbox_relay set awake_until = clock_timestamp() + make_interval(secs => $1)",
         duration.as_secs_f64(),
