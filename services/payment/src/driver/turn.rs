@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use chassis::retry::Backoff;
 use chassis::trace_context::span_with_parent;
+use sabotage::{Guard, crash_point, is_removed};
 use tracing::Instrument as _;
 
 use super::reading::read;
 use crate::domain::{Event, Step};
-use crate::psp::{CallError, Provider, Receipt};
+use crate::psp::{CallError, Intent, Provider, Receipt};
 use crate::store::{ClaimedPayment, ClaimedRefund, Done, Work};
 
 /// The longest turn: a question and a call at the provider's 2 s each, and retries of calls that never left. Shorter than a
@@ -56,28 +57,18 @@ async fn bounded<T>(work: impl Future<Output = Result<T, CallError>>) -> Result<
 }
 
 async fn payment<P: Provider>(provider: &P, claimed: &ClaimedPayment) -> Result<Event, CallError> {
-    let order = claimed.order;
     let Some(step) = claimed.state.step() else {
         return Err(CallError::Refused { detail: format!("a payment {} needs no step", claimed.state.name()).into() });
     };
-    if claimed.attempts > 1 {
-        let known = match &step {
-            Step::Authorise => provider.intent_of(order).await?,
-            Step::Capture(intent) | Step::Void(intent) => Some(provider.intent(intent).await?),
-        };
+    if asks_first(claimed.attempts) {
+        let known = ask(provider, claimed, &step).await?;
         let event = known.map(|intent| read(&step, claimed.amount, &intent)).transpose()?.flatten();
         if let Some(event) = event {
             return Ok(event);
         }
         // Nothing yet. The earlier call may still be on its way: only the repeat under its key makes that final.
     }
-    let called = match (&step, &claimed.card) {
-        (Step::Authorise, Some(card)) => provider.authorise(order, claimed.amount, card).await,
-        (Step::Authorise, None) => Err(CallError::Refused { detail: "the card token is gone".into() }),
-        (Step::Capture(intent), _) => provider.capture(order, intent).await,
-        (Step::Void(intent), _) => provider.void(order, intent).await,
-    };
-    match called {
+    match call(provider, claimed, &step).await {
         Ok(intent) => read(&step, claimed.amount, &intent)?
             .ok_or_else(|| CallError::Unknown { detail: "answered without having done it".into() }),
         Err(CallError::Declined { code }) if step == Step::Authorise => Ok(Event::Declined { code }),
@@ -85,12 +76,64 @@ async fn payment<P: Provider>(provider: &P, claimed: &ClaimedPayment) -> Result<
     }
 }
 
+/// Whether the provider may have seen the call before. Who does without its key does without the question too: the question hides
+/// what only stragglers would show, and drills are to see what repeats come to without the key.
+fn asks_first(attempts: u32) -> bool {
+    attempts > 1 && !is_removed(Guard::ProviderKey)
+}
+
+async fn ask<P: Provider>(provider: &P, claimed: &ClaimedPayment, step: &Step) -> Result<Option<Intent>, CallError> {
+    crash_point("payment.ask.before-call").await;
+    let known = match step {
+        Step::Authorise => provider.intent_of(claimed.order).await,
+        Step::Capture(intent) | Step::Void(intent) => provider.intent(intent).await.map(Some),
+    };
+    crash_point("payment.ask.after-call").await;
+    known
+}
+
+async fn call<P: Provider>(provider: &P, claimed: &ClaimedPayment, step: &Step) -> Result<Intent, CallError> {
+    let order = claimed.order;
+    match (step, &claimed.card) {
+        (Step::Authorise, Some(card)) => {
+            crash_point("payment.authorise.before-call").await;
+            let called = provider.authorise(order, claimed.amount, card).await;
+            crash_point("payment.authorise.after-call").await;
+            called
+        }
+        (Step::Authorise, None) => Err(CallError::Refused { detail: "the card token is gone".into() }),
+        (Step::Capture(intent), _) => {
+            crash_point("payment.capture.before-call").await;
+            let called = provider.capture(order, intent).await;
+            crash_point("payment.capture.after-call").await;
+            called
+        }
+        (Step::Void(intent), _) => {
+            crash_point("payment.void.before-call").await;
+            let called = provider.void(order, intent).await;
+            crash_point("payment.void.after-call").await;
+            called
+        }
+    }
+}
+
 async fn refund<P: Provider>(provider: &P, claimed: &ClaimedRefund) -> Result<Receipt, CallError> {
     let amount_minor = claimed.amount.minor_units();
-    let known = if claimed.attempts > 1 { provider.refund_of(claimed.refund).await? } else { None };
+    let mut known = None;
+    if asks_first(claimed.attempts) {
+        crash_point("payment.ask-refund.before-call").await;
+        let asked = provider.refund_of(claimed.refund).await;
+        crash_point("payment.ask-refund.after-call").await;
+        known = asked?;
+    }
     let receipt = match known {
         Some(receipt) => receipt,
-        None => provider.refund(claimed.refund, &claimed.intent, amount_minor).await?,
+        None => {
+            crash_point("payment.refund.before-call").await;
+            let called = provider.refund(claimed.refund, &claimed.intent, amount_minor).await;
+            crash_point("payment.refund.after-call").await;
+            called?
+        }
     };
     if receipt.amount_minor == amount_minor {
         Ok(receipt)

@@ -12,8 +12,9 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Call, CallError};
 use super::guard::{Guard, GuardConfig};
+use super::key::{self, IdempotencyKey};
 use super::wire::{AuthoriseBody, Empty, IntentBody, List, ReceiptBody, RefundBody};
-use super::{Intent, Provider, Receipt, key};
+use super::{Intent, Provider, Receipt};
 use crate::domain::{CardToken, IntentId};
 
 /// Longest answer that is read, in bytes. An intent has about 300; a list asked for by one of our references has one element.
@@ -118,16 +119,15 @@ impl HttpProvider {
         self.client.request(method, url).headers(headers)
     }
 
-    /// Moves money: `idempotency_key` makes a repeat harmless.
+    /// Moves money: `key` makes a repeat harmless.
     async fn post<T: DeserializeOwned>(
         &self,
         call: Call,
         path: &[&str],
-        idempotency_key: String,
+        key: IdempotencyKey,
         body: &impl Serialize,
     ) -> Result<T, CallError> {
-        let request =
-            || self.request(Method::POST, self.url(path)).header("idempotency-key", &idempotency_key).json(body);
+        let request = || self.request(Method::POST, self.url(path)).header("idempotency-key", key.header()).json(body);
         self.send(call, request).await
     }
 

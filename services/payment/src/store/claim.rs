@@ -6,6 +6,7 @@
 
 use ids::{OrderId, RefundId};
 use money::Money;
+use sabotage::crash_point;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
@@ -149,7 +150,8 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Corrupt`].
     pub async fn claim_payment(&self, order: OrderId) -> Result<Option<ClaimedPayment>, StoreError> {
         let claim = Claim::generate();
-        sqlx::query_as!(
+        crash_point("payment.claim.before-commit").await;
+        let row = sqlx::query_as!(
             ClaimedPaymentRow,
             "update payment set claim = $2, attempts = attempts + 1, due_at = now() + $3
              where order_id = $1 and due_at is not null and (claim is null or due_at <= now())
@@ -160,9 +162,9 @@ impl Store {
             self.lease_interval()?,
         )
         .fetch_optional(&self.pool)
-        .await?
-        .map(|row| row.claimed(claim))
-        .transpose()
+        .await?;
+        crash_point("payment.claim.after-commit").await;
+        row.map(|row| row.claimed(claim)).transpose()
     }
 
     /// Claims a pending refund that nobody drives, like [`Store::claim_payment`].
@@ -171,7 +173,8 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Corrupt`].
     pub async fn claim_refund(&self, refund: RefundId) -> Result<Option<ClaimedRefund>, StoreError> {
         let claim = Claim::generate();
-        sqlx::query_as!(
+        crash_point("payment.claim-refund.before-commit").await;
+        let row = sqlx::query_as!(
             ClaimedRefundRow,
             "update refund set claim = $2, attempts = refund.attempts + 1, due_at = now() + $3
              from payment
@@ -184,9 +187,9 @@ impl Store {
             self.lease_interval()?,
         )
         .fetch_optional(&self.pool)
-        .await?
-        .map(|row| row.claimed(claim))
-        .transpose()
+        .await?;
+        crash_point("payment.claim-refund.after-commit").await;
+        row.map(|row| row.claimed(claim)).transpose()
     }
 
     /// Claims up to `limit` rows that are due, the longest due first, payments before refunds: one commit, two when there
@@ -197,6 +200,7 @@ impl Store {
     pub async fn claim_due(&self, limit: usize) -> Result<Vec<Work>, StoreError> {
         let claim = Claim::generate();
         let bound = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        crash_point("payment.claim-due.before-commit").await;
         let payments = sqlx::query_as!(
             ClaimedPaymentRow,
             "update payment set claim = $1, attempts = attempts + 1, due_at = now() + $2
@@ -211,6 +215,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        crash_point("payment.claim-due.after-commit").await;
         let mut work = Vec::with_capacity(limit);
         for row in payments {
             work.push(Work::Payment(row.claimed(claim)?));
@@ -218,6 +223,7 @@ impl Store {
         if work.len() == limit {
             return Ok(work);
         }
+        crash_point("payment.claim-due-refunds.before-commit").await;
         let refunds = sqlx::query_as!(
             ClaimedRefundRow,
             "update refund set claim = $1, attempts = refund.attempts + 1, due_at = now() + $2
@@ -233,6 +239,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        crash_point("payment.claim-due-refunds.after-commit").await;
         for row in refunds {
             work.push(Work::Refund(row.claimed(claim)?));
         }

@@ -3,6 +3,7 @@
 use chassis::trace_context::current_traceparent;
 use ids::OrderId;
 use money::Money;
+use sabotage::crash_point;
 use uuid::Uuid;
 
 use super::claim::{Claim, ClaimedPayment};
@@ -93,6 +94,7 @@ impl Store {
         let accounts: Vec<_> =
             terms.shares().iter().map(|share| Account::SellerPayable(share.seller.clone()).to_string()).collect();
         let traceparent = current_traceparent();
+        crash_point("payment.begin.before-commit").await;
         let started = sqlx::query!(
             "with begun as (
                  insert into payment (order_id, state, amount_minor, currency, commission_basis_points, terms_digest,
@@ -126,6 +128,7 @@ impl Store {
         .await?
         .rows_affected()
             > 0;
+        crash_point("payment.begin.after-commit").await;
         if started {
             return Ok(Begun::Started(ClaimedPayment {
                 order,

@@ -7,6 +7,7 @@
 
 use chassis::trace_context::current_traceparent;
 use ids::{OrderId, RefundId};
+use sabotage::crash_point;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -67,7 +68,9 @@ impl Store {
         }
         let claimed = self.insert(&mut tx, request, &payment, &digest).await?;
         insert_lines(&mut tx, request, &lines).await?;
+        crash_point("payment.reserve-refund.before-commit").await;
         tx.commit().await.map_err(guarded)?;
+        crash_point("payment.reserve-refund.after-commit").await;
         let refunded_minor = payment.payment.refunded_minor + request.shares.total_minor();
         Ok(Reserved::New(claimed, Payment { refunded_minor, ..payment.payment }))
     }

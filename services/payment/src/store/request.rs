@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chassis::trace_context::current_traceparent;
 use ids::OrderId;
+use sabotage::crash_point;
 use sqlx::PgConnection;
 
 use super::payment::{Payment, PaymentRow};
@@ -100,7 +101,9 @@ impl Store {
                 }
             },
         };
+        crash_point("payment.request-void.before-commit").await;
         tx.commit().await?;
+        crash_point("payment.request-void.after-commit").await;
         Ok(payment)
     }
 }

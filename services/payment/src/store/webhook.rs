@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ids::{OrderId, RefundId};
+use sabotage::crash_point;
 
 use super::{Store, StoreError, interval};
 
@@ -25,6 +26,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn hint(&self, event_id: &str, subject: Subject) -> Result<bool, StoreError> {
+        crash_point("payment.hint.before-commit").await;
         let hinted = match subject {
             Subject::Payment(order) => {
                 sqlx::query!(
@@ -59,6 +61,7 @@ impl Store {
                 .await?
             }
         };
+        crash_point("payment.hint.after-commit").await;
         Ok(hinted.rows_affected() > 0)
     }
 
@@ -67,6 +70,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn forget_webhooks(&self, age: Duration, limit: i64) -> Result<u64, StoreError> {
+        // no crash point: old rows that nothing reads; what is not deleted now is deleted next time.
         let forgotten = sqlx::query!(
             "delete from webhook_event where event_id in (
                  select event_id from webhook_event where received_at < now() - $1::interval limit $2
