@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ids::{CustomerId, OrderId};
+use sabotage::crash_point;
 use tokio::sync::Notify;
 
 use super::{CallError, Callees};
@@ -49,7 +50,10 @@ impl CancelOrder {
 
     /// Tries the second step once. False when it is to be tried again.
     pub(crate) async fn void(&self, id: OrderId) -> Result<bool, StoreError> {
-        match self.callees.payment.void(id, CALL_MAX).await {
+        crash_point("order.void-cancelled.before-call").await;
+        let voided = self.callees.payment.void(id, CALL_MAX).await;
+        crash_point("order.void-cancelled.after-call").await;
+        match voided {
             Ok(()) => {
                 self.store.mark_voided(id).await?;
                 Ok(true)

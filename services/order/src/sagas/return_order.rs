@@ -12,6 +12,7 @@ use std::time::Duration;
 use chassis::retry::Backoff;
 use chassis::trace_context::current_traceparent;
 use ids::{OrderId, RefundId};
+use sabotage::crash_point;
 use tokio::time::Instant;
 
 use super::{CallError, Callees};
@@ -65,7 +66,10 @@ impl ReturnOrder {
     /// Tries the second step once; whether it is done.
     async fn refund(&self, due: Due<'_>, driver: Driver, within: Duration) -> Result<bool, StoreError> {
         let Due { id, order, shares, attempts } = due;
-        match self.callees.payment.refund(id, order, shares, within).await {
+        crash_point("order.refund.before-call").await;
+        let refunded = self.callees.payment.refund(id, order, shares, within).await;
+        crash_point("order.refund.after-call").await;
+        match refunded {
             Ok(()) => {
                 self.store.refund_confirmed(id).await?;
                 return Ok(true);

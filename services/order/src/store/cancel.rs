@@ -3,6 +3,7 @@
 use contracts::order::v1::OrderCancelled;
 use ids::{CustomerId, OrderId};
 use outbox::NewEvent;
+use sabotage::crash_point;
 
 use super::row::parse_state;
 use super::{Store, StoreError};
@@ -51,18 +52,22 @@ impl Store {
         let event = OrderCancelled { order_id: id.to_string() };
         let event = NewEvent::new("order.cancelled.v1", "order", id.to_string(), &event);
         outbox::append(&mut transaction, self.region, &[event]).await?;
+        crash_point("order.cancel.before-commit").await;
         transaction.commit().await?;
+        crash_point("order.cancel.after-commit").await;
         Ok(Cancelled::Now)
     }
 
     /// Notes that the payment of a cancelled order is voided: nothing is left to do for it.
     pub async fn mark_voided(&self, id: OrderId) -> Result<(), StoreError> {
+        crash_point("order.mark-voided.before-commit").await;
         sqlx::query!(
             "update customer_order set driver = null, drive_after = null where order_id = $1 and state = 'cancelled'",
             id.as_uuid(),
         )
         .execute(&self.pool)
         .await?;
+        crash_point("order.mark-voided.after-commit").await;
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ids::OrderId;
+use sabotage::crash_point;
 use uuid::Uuid;
 
 use super::read::load;
@@ -72,6 +73,7 @@ struct ClaimedRow {
 impl Store {
     /// Claims up to `limit` orders that nobody drives, those that wait longest first.
     pub async fn claim(&self, limit: usize, driver: Driver, lease: Duration) -> Result<Vec<Claimed>, StoreError> {
+        crash_point("order.claim.before-commit").await;
         let rows = sqlx::query_as!(
             ClaimedRow,
             "update customer_order set driver = $1, drive_after = now() + make_interval(secs => $2)
@@ -89,6 +91,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        crash_point("order.claim.after-commit").await;
         self.duties(rows).await
     }
 
@@ -99,6 +102,7 @@ impl Store {
         driver: Driver,
         lease: Duration,
     ) -> Result<Option<Claimed>, StoreError> {
+        crash_point("order.claim-one.before-commit").await;
         let rows = sqlx::query_as!(
             ClaimedRow,
             "update customer_order set driver = $1, drive_after = now() + make_interval(secs => $2)
@@ -110,6 +114,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        crash_point("order.claim-one.after-commit").await;
         Ok(self.duties(rows).await?.pop())
     }
 
@@ -128,6 +133,7 @@ impl Store {
 
     /// Holds the order for another `lease`. False when it is not this driver's any more.
     async fn renew(&self, id: OrderId, driver: Driver, lease: Duration) -> Result<bool, StoreError> {
+        crash_point("order.renew.before-commit").await;
         let updated = sqlx::query!(
             "update customer_order set drive_after = now() + make_interval(secs => $3)
              where order_id = $1 and driver = $2 and drive_after is not null",
@@ -137,12 +143,14 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        crash_point("order.renew.after-commit").await;
         Ok(updated.rows_affected() > 0)
     }
 
     /// Ends a turn that did not reach the end: the next one begins after `delay`. Nothing happens if the order is not this
     /// driver's any more.
     pub async fn put_off(&self, id: OrderId, driver: Driver, delay: Duration) -> Result<(), StoreError> {
+        crash_point("order.put-off.before-commit").await;
         sqlx::query!(
             "update customer_order
              set driver = null, drive_after = now() + make_interval(secs => $3), attempts = attempts + 1
@@ -153,6 +161,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        crash_point("order.put-off.after-commit").await;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use contracts::order::v1 as events;
 use ids::{CustomerId, IdempotencyKey, OrderId};
 use outbox::NewEvent;
+use sabotage::crash_point;
 
 use super::lease::Driver;
 use super::{Store, StoreError, refusal};
@@ -71,6 +72,7 @@ impl Store {
             |text: fn(&OrderLine) -> &str| order.lines.iter().map(|line| text(line).to_owned()).collect::<Vec<_>>();
         let number = |of: fn(&OrderLine) -> i64| order.lines.iter().map(of).collect::<Vec<_>>();
         let (digest, currency) = (request.digest(), order.total.currency());
+        crash_point("order.insert-pending.before-commit").await;
         let inserted = sqlx::query_scalar!(
             r#"with inserted as (
                 insert into customer_order (
@@ -115,6 +117,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
+        crash_point("order.insert-pending.after-commit").await;
         Ok(inserted > 0)
     }
 
@@ -135,7 +138,9 @@ impl Store {
         }
         let event = NewEvent::new("order.placed.v1", "order", order.id.to_string(), &placed(order));
         outbox::append(&mut transaction, order.home_region, &[event]).await?;
+        crash_point("order.place.before-commit").await;
         transaction.commit().await?;
+        crash_point("order.place.after-commit").await;
         Ok(true)
     }
 
@@ -144,6 +149,7 @@ impl Store {
     ///
     /// False when it was no longer pending.
     pub async fn mark_compensating(&self, id: OrderId, unwind_from: Step, why: &Refusal) -> Result<bool, StoreError> {
+        crash_point("order.mark-compensating.before-commit").await;
         let updated = sqlx::query!(
             "update customer_order
              set state = 'compensating', unwind_from = $2, refusal = $3, card_token = null, attempts = 0
@@ -154,6 +160,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        crash_point("order.mark-compensating.after-commit").await;
         Ok(updated.rows_affected() > 0)
     }
 
@@ -161,6 +168,7 @@ impl Store {
     ///
     /// False when it was not compensating.
     pub async fn mark_rejected(&self, id: OrderId) -> Result<bool, StoreError> {
+        crash_point("order.mark-rejected.before-commit").await;
         let updated = sqlx::query!(
             "update customer_order set state = 'rejected', unwind_from = null, driver = null, drive_after = null
              where order_id = $1 and state = 'compensating'",
@@ -168,6 +176,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        crash_point("order.mark-rejected.after-commit").await;
         Ok(updated.rows_affected() > 0)
     }
 }

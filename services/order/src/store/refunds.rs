@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use ids::{OrderId, RefundId};
+use sabotage::crash_point;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -35,6 +36,7 @@ impl Store {
         driver: Driver,
         lease: Duration,
     ) -> Result<Vec<DueRefund>, StoreError> {
+        crash_point("order.claim-refunds.before-commit").await;
         let rows = sqlx::query!(
             "update order_return set driver = $1, drive_after = now() + make_interval(secs => $2)
              where return_id in (
@@ -51,6 +53,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        crash_point("order.claim-refunds.after-commit").await;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -94,6 +97,7 @@ impl Store {
 
     /// Ends a turn that did not get the refund confirmed: the next one begins after `delay`.
     pub async fn put_off_refund(&self, id: RefundId, driver: Driver, delay: Duration) -> Result<(), StoreError> {
+        crash_point("order.put-off-refund.before-commit").await;
         sqlx::query!(
             "update order_return
              set driver = null, drive_after = now() + make_interval(secs => $3), attempts = attempts + 1
@@ -104,13 +108,16 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        crash_point("order.put-off-refund.after-commit").await;
         Ok(())
     }
 
     /// Notes that payment confirmed a refund, see [`mark_refunded`].
     pub async fn refund_confirmed(&self, id: RefundId) -> Result<(), StoreError> {
         let mut conn = self.pool.acquire().await?;
+        crash_point("order.mark-refunded.before-commit").await;
         mark_refunded(&mut conn, id).await?;
+        crash_point("order.mark-refunded.after-commit").await;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ids::RefundId;
+use sabotage::crash_point;
 use sqlx::PgConnection;
 
 use super::lease::Driver;
@@ -91,7 +92,9 @@ impl Store {
         })?;
         let amount_minor = accepted.amount_minor;
         insert(&mut transaction, request, (id, amount_minor), (driver, lease), traceparent).await?;
+        crash_point("order.take-back.before-commit").await;
         transaction.commit().await?;
+        crash_point("order.take-back.after-commit").await;
         Ok(Return { id, amount_minor, state: ReturnState::Requested, fresh: Some(accepted) })
     }
 }

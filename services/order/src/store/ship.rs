@@ -5,6 +5,7 @@ use std::time::Duration;
 use contracts::order::v1::OrderShipped;
 use ids::OrderId;
 use outbox::NewEvent;
+use sabotage::crash_point;
 use sqlx::PgConnection;
 use tracing::Instrument as _;
 
@@ -42,6 +43,9 @@ impl Store {
         )
         .fetch_all(&mut *transaction)
         .await?;
+        if shipped.is_empty() {
+            return Ok(0);
+        }
         for row in &shipped {
             let id = OrderId::from_uuid(row.order_id).to_string();
             let event = NewEvent::new("order.shipped.v1", "order", id.clone(), &OrderShipped { order_id: id });
@@ -49,7 +53,9 @@ impl Store {
             let span = chassis::trace_context::span_with_parent("ship", row.traceparent.as_deref());
             outbox::append(&mut transaction, self.region, &[event]).instrument(span).await?;
         }
+        crash_point("order.ship.before-commit").await;
         transaction.commit().await?;
+        crash_point("order.ship.after-commit").await;
         Ok(shipped.len())
     }
 

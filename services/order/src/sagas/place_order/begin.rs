@@ -6,6 +6,7 @@ use chassis::retry::Backoff;
 use chassis::trace_context::current_traceparent;
 use chrono::Utc;
 use ids::OrderId;
+use sabotage::crash_point;
 use tokio::time::Instant;
 
 use super::drive::Turn;
@@ -57,7 +58,9 @@ impl PlaceOrder {
     /// cut and the same order id.
     async fn cut_cart(&self, request: &PlaceRequest, until: Instant) -> Result<Cut, PlaceError> {
         let within = until.saturating_duration_since(Instant::now());
+        crash_point("order.cut-cart.before-call").await;
         let cut = self.callees.cart.begin_checkout(request, OrderId::generate(), within).await;
+        crash_point("order.cut-cart.after-call").await;
         cut.map_err(|error| match error {
             CallError::Refused(refusal) => PlaceError::Refused(refusal),
             CallError::Unknown { callee, detail } => {
@@ -87,7 +90,10 @@ impl PlaceOrder {
     /// the request gets again. If we die here, the cart asks for the fate of the order, which is unknown, and puts it back itself.
     async fn turn_away(&self, request: &PlaceRequest, id: OrderId, refusal: Refusal, until: Instant) -> PlaceError {
         let within = until.saturating_duration_since(Instant::now());
-        match self.callees.cart.abandon_checkout(request.cart, id, within).await {
+        crash_point("order.turn-away.before-call").await;
+        let abandoned = self.callees.cart.abandon_checkout(request.cart, id, within).await;
+        crash_point("order.turn-away.after-call").await;
+        match abandoned {
             Ok(()) => PlaceError::Refused(refusal),
             Err(error) => {
                 tracing::warn!(order_id = %id, %error, "cut not put back");

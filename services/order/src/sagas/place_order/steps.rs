@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sabotage::crash_point;
+
 use super::{PlaceError, PlaceOrder, Placing, Step};
 use crate::domain::Refusal;
 use crate::sagas::CallError;
@@ -41,14 +43,22 @@ impl PlaceOrder {
             // Done before the row was stored, see `begin`; the row is the proof of it.
             Step::CutCart => Attempt::Done,
             // Key: the order. Inventory returns the stored outcome.
-            Step::ReserveStock => self.callees.inventory.reserve(order, within).await.into(),
+            Step::ReserveStock => {
+                crash_point("order.reserve-stock.before-call").await;
+                let reserved = self.callees.inventory.reserve(order, within).await;
+                crash_point("order.reserve-stock.after-call").await;
+                reserved.into()
+            }
             // Key: the order. Payment returns the stored outcome; in doubt, asking again is how one learns it.
             Step::AuthorisePayment => {
                 let card = placing.card_token.as_ref().ok_or_else(|| StoreError::Corrupt {
                     order: order.id.as_uuid(),
                     detail: "pending without card".to_owned(),
                 })?;
-                self.callees.payment.authorise(order, card, within).await.into()
+                crash_point("order.authorise-payment.before-call").await;
+                let authorised = self.callees.payment.authorise(order, card, within).await;
+                crash_point("order.authorise-payment.after-call").await;
+                authorised.into()
             }
             // Guarded by the state it starts from: the second of two finds nothing to do.
             Step::Place => match self.store.mark_placed(order).await? {
@@ -65,11 +75,26 @@ impl PlaceOrder {
         let order = &placing.order;
         let result = match step {
             // Key: the order. The cart puts a cut back once.
-            Step::CutCart => self.callees.cart.abandon_checkout(order.cart, order.id, within).await,
+            Step::CutCart => {
+                crash_point("order.abandon-cut.before-call").await;
+                let result = self.callees.cart.abandon_checkout(order.cart, order.id, within).await;
+                crash_point("order.abandon-cut.after-call").await;
+                result
+            }
             // Key: the order. Leaves a tombstone if there was no reservation.
-            Step::ReserveStock => self.callees.inventory.release(order.id, within).await,
+            Step::ReserveStock => {
+                crash_point("order.release-stock.before-call").await;
+                let result = self.callees.inventory.release(order.id, within).await;
+                crash_point("order.release-stock.after-call").await;
+                result
+            }
             // Key: the order. Leaves a tombstone if there was no payment.
-            Step::AuthorisePayment => self.callees.payment.void(order.id, within).await,
+            Step::AuthorisePayment => {
+                crash_point("order.void-payment.before-call").await;
+                let result = self.callees.payment.void(order.id, within).await;
+                crash_point("order.void-payment.after-call").await;
+                result
+            }
             // Our own transaction, which happened or did not: a pivot has no compensation, and the plan asks for none.
             Step::Place => Ok(()),
         };
