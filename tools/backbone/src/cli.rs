@@ -14,6 +14,7 @@ use crate::audit::{self, AuditArgs};
 use crate::bench::{self, BenchArgs};
 use crate::drill::{self, DrillArgs};
 use crate::load::{self, LoadArgs};
+use crate::order::{self, OrderArgs};
 use crate::platform::{self, Layout, Options, PartName, Prefix, Scope, Settings};
 use crate::replay::{self, ReplayArgs};
 use crate::wan::{self, WanArgs};
@@ -85,6 +86,8 @@ enum Command {
     Drill(DrillArgs),
     /// Read every store of both regions and check that they tell one story.
     Audit(AuditArgs),
+    /// Look after one order.
+    Order(OrderArgs),
     /// Run a command with throw-away servers: DATABASE_URL, TEST_KAFKA_BROKERS and TEST_REDIS_URL are set for it.
     TestEnv(test_env::TestEnv),
 }
@@ -165,6 +168,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => return bench::run(run_dir, &args).await,
         Command::Drill(args) => return drill::run(&Layout::load(run_dir)?, args, interrupt()?, &print).await,
         Command::Audit(args) => return audit::run(&Layout::load(run_dir)?, &args).await,
+        Command::Order(asked) => return order::run(&Layout::load(run_dir)?, asked, &print).await,
         Command::TestEnv(asked) => return test_env::run(&asked, interrupt()?, &print).await,
     }
     Ok(ExitCode::SUCCESS)

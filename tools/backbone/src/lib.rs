@@ -9,6 +9,7 @@ pub mod client;
 pub mod drill;
 pub mod load;
 mod logs;
+mod order;
 pub mod platform;
 pub mod replay;
 mod shared_cart;

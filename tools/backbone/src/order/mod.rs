@@ -1,0 +1,47 @@
+//! `backbone order`: one order, as the people see it who look after it.
+
+mod operate;
+mod parked;
+mod regions;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::platform::Layout;
+use operate::{Change, Decision};
+
+/// What to do with an order.
+#[derive(Debug, Args)]
+pub struct OrderArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the orders that nobody drives until somebody decides.
+    Parked,
+    /// Stop driving an order: its saga, the void of a cancelled one, its refunds. Nothing is lost.
+    Park(Decision),
+    /// Let what is parked of an order be driven on from where it stood.
+    Retry(Decision),
+    /// Unwind an order that is not placed yet: every compensation runs, and it ends as rejected.
+    Compensate(Decision),
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// No region has the order, the order refuses, or a region does not answer.
+pub async fn run(layout: &Layout, asked: OrderArgs, print: &(dyn Fn(&str) + Sync)) -> Result<ExitCode> {
+    let shown = match asked.command {
+        Command::Parked => parked::list(layout).await?,
+        Command::Park(decision) => operate::change(layout, Change::Park, &decision).await?,
+        Command::Retry(decision) => operate::change(layout, Change::Retry, &decision).await?,
+        Command::Compensate(decision) => operate::change(layout, Change::Compensate, &decision).await?,
+    };
+    print(&shown);
+    Ok(ExitCode::SUCCESS)
+}
