@@ -124,6 +124,8 @@ pub(crate) async fn pass(name: &'static str) {
             let _ = kill(Pid::this(), Signal::SIGKILL);
             pending::<()>().await;
         }
+        // The next line runs when somebody sends SIGCONT.
+        Action::Freeze => drop(kill(Pid::this(), Signal::SIGSTOP)),
         Action::Pause(time) => tokio::time::sleep(time).await,
         Action::Hang => pending().await,
     }

@@ -10,13 +10,16 @@ use std::time::Duration;
 pub enum Action {
     /// The process dies on the spot, as by `kill -9`: nothing unwinds, nothing is flushed.
     Kill,
+    /// The whole process is frozen, as by `kill -STOP`, until somebody continues it. It wakes as a zombie: with leases that have lapsed, and
+    /// unaware of it.
+    Freeze,
     /// The task is held up for this long while the rest of the process goes on, so that it wakes with an old lease.
     Pause(Duration),
     /// The task never goes on. For tests, which then drop it: a crash of the task without one of the process.
     Hang,
 }
 
-/// One use of one point: `order.place.before-commit=kill`, `…=pause:3000` (milliseconds), `…=hang`, each also with `@n` for the
+/// One use of one point: `order.place.before-commit=kill`, `…=freeze`, `…=pause:3000` (milliseconds), `…=hang`, each also with `@n` for the
 /// n-th time that the point is passed from now on; without it, the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
@@ -30,7 +33,9 @@ pub struct Order {
 
 /// The text is no order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not <point>=kill, <point>=pause:<milliseconds> or <point>=hang, each with or without @<passing>")]
+#[error(
+    "{0:?} is not <point>=kill, <point>=freeze, <point>=pause:<milliseconds> or <point>=hang, each with or without @<passing>"
+)]
 pub struct InvalidOrder(String);
 
 impl FromStr for Order {
@@ -42,6 +47,7 @@ impl FromStr for Order {
         let (action, passing) = what.split_once('@').unwrap_or((what, "1"));
         let action = match action.split_once(':') {
             None if action == "kill" => Action::Kill,
+            None if action == "freeze" => Action::Freeze,
             None if action == "hang" => Action::Hang,
             Some(("pause", ms)) => Action::Pause(Duration::from_millis(ms.parse().map_err(|_| invalid())?)),
             _ => return Err(invalid()),
@@ -58,6 +64,7 @@ impl fmt::Display for Order {
         let Self { point, action, passing } = self;
         match action {
             Action::Kill => write!(f, "{point}=kill@{passing}"),
+            Action::Freeze => write!(f, "{point}=freeze@{passing}"),
             Action::Pause(time) => write!(f, "{point}=pause:{}@{passing}", time.as_millis()),
             Action::Hang => write!(f, "{point}=hang@{passing}"),
         }
@@ -71,7 +78,7 @@ mod tests {
 
     #[test]
     fn an_order_reads_back_as_it_is_written() {
-        for text in ["a.b.before-commit=kill@1", "a.b.after-call=pause:3000@7", "x=hang@2"] {
+        for text in ["a.b.before-commit=kill@1", "a.b.after-call=pause:3000@7", "x=freeze@3", "x=hang@2"] {
             assert_eq!(text.parse::<Order>().unwrap().to_string(), text);
         }
         assert_eq!("x=kill".parse::<Order>().unwrap().passing.get(), 1);

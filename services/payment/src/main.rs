@@ -13,7 +13,6 @@ use payment::driver::Driver;
 use payment::grpc::PaymentGrpc;
 use payment::store::Store;
 use payment::{webhook, workers};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 /// Takes the money of orders, pays it back, and keeps the ledger.
@@ -46,7 +45,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let driver = Driver::new(store.clone(), Arc::new(provider), config.commission_basis_points);
     let wake = Arc::new(Notify::new());
 
-    let webhooks = TcpListener::bind(config.webhook_listen).await?;
+    let webhooks = chassis::server::listen(config.webhook_listen)?;
     let router = webhook::router(store.clone(), webhook_secret, Arc::clone(&wake));
     let webhooks = tokio::spawn(chassis::server::serve_http(webhooks, router, shutdown.token(), grace));
 

@@ -27,8 +27,8 @@ pub(super) struct Admin {
 
 impl Admin {
     /// Starts answering: alive, not ready yet.
-    pub(super) async fn start(address: SocketAddr) -> Result<Self, Error> {
-        Ok(Self::start_on(listen(address).await?))
+    pub(super) fn start(address: SocketAddr) -> Result<Self, Error> {
+        Ok(Self::start_on(listen(address)?))
     }
 
     /// [`Admin::start`] on a listener that exists already.

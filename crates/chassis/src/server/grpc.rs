@@ -64,8 +64,8 @@ impl GrpcServer {
     /// # Errors
     /// [`Error`] when an address cannot be had or the server fails.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let listener = listen(self.config.listen).await?;
-        let admin = listen(self.config.admin_listen).await?;
+        let listener = listen(self.config.listen)?;
+        let admin = listen(self.config.admin_listen)?;
         self.serve_on(listener, admin, shutdown).await
     }
 

@@ -54,8 +54,8 @@ impl HttpServer {
     /// # Errors
     /// [`Error`] when an address cannot be had.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let listener = listen(self.config.listen).await?;
-        let admin = Admin::start(self.config.admin_listen).await?;
+        let listener = listen(self.config.listen)?;
+        let admin = Admin::start(self.config.admin_listen)?;
         tracing::info!(listen = %self.config.listen, admin = %self.config.admin_listen, "serving");
         admin.ready_until(shutdown.clone());
         serve_http(listener, self.router, shutdown, self.config.drain_grace()).await;

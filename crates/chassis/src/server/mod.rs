@@ -41,7 +41,12 @@ const BACKLOG: u32 = 1_024;
 /// Listens beside whoever of the same account listens already (`SO_REUSEPORT`): the next process of a service takes over from the last one
 /// on the same address without a moment in which nobody answers. What keeps two services from sharing an address by mistake is that no
 /// two have the same one.
-pub(crate) async fn listen(address: std::net::SocketAddr) -> Result<tokio::net::TcpListener, Error> {
+///
+/// Call it inside the runtime.
+///
+/// # Errors
+/// [`Error::Listen`].
+pub fn listen(address: std::net::SocketAddr) -> Result<tokio::net::TcpListener, Error> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;

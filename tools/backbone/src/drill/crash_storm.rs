@@ -1,9 +1,10 @@
-//! `backbone drill crash-storm`: every few seconds a process of ours dies at a random crash point, or a task is held up there and wakes
-//! as a zombie, while orders come in.
+//! `backbone drill crash-storm`: every few seconds a process of ours dies at a random crash point, or freezes there and wakes as a zombie,
+//! while orders come in.
 //!
 //! The services are exchanged for those with crash points ([`super::orders::processes`]). A victim is drawn, and one of the points that
 //! it has passed so far; the point is armed, and the process dies at its next, second or third passing, without unwinding. Whoever
-//! watches over processes would start it again at once, and so does the drill.
+//! watches over processes would start it again at once, and so does the drill. One that freezes is replaced too, as one that does not
+//! answer would be, and continued when its leases have lapsed and its successor has taken over: it then goes on as if nothing had happened.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -25,6 +26,7 @@ use super::orders::stage::{Billing, Stage};
 use super::orders::{conduct, load};
 use super::report::Report;
 use crate::audit::report::Examined;
+use crate::platform::part::Part;
 use crate::platform::{self, Layout, Progress, Service};
 
 /// Between two victims.
@@ -34,9 +36,10 @@ const TAIL: Duration = Duration::from_secs(5);
 /// How long a process has to come to its point; then it is killed where it stands.
 const REACHED_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Longer than the lease of an order's driver: who wakes then finds it taken.
-const HELD_UP: Duration = Duration::from_millis(2_500);
-/// One victim in so many is held up instead of killed.
+/// How long a frozen process stays so after its successor is ready: longer than the lease of an order's driver, so that what it was at is
+/// another's when it wakes.
+const FROZEN: Duration = Duration::from_millis(2_500);
+/// One victim in so many freezes instead of dying.
 const ZOMBIES: u32 = 5;
 
 /// Flags of `backbone drill crash-storm`.
@@ -113,7 +116,8 @@ async fn perform(
     fault.count(storm.deaths, "processes died at a crash point");
     fault.count(storm.zombies, "zombies woke");
     fault.count(storm.places.len(), "different points");
-    if storm.deaths == 0 || (without == Some(Guard::FencingCheck) && storm.zombies == 0) {
+    let harmless = if without == Some(Guard::FencingCheck) { storm.zombies == 0 } else { storm.deaths == 0 };
+    if harmless {
         fault.cannot_tell("too few died for anything to be told: take a longer --duration");
     }
     stage.judge(billing, &asked, last, fault, true).await
@@ -167,7 +171,7 @@ impl Storm<'_> {
             Some(_) => false,
             None => self.dice.random_ratio(1, ZOMBIES),
         };
-        let action = if zombie { Action::Pause(HELD_UP) } else { Action::Kill };
+        let action = if zombie { Action::Freeze } else { Action::Kill };
         let passing = NonZeroU32::new(self.dice.random_range(1..=3)).unwrap_or(NonZeroU32::MIN);
         Blow { region, service, action, passing }
     }
@@ -175,7 +179,10 @@ impl Storm<'_> {
     /// Whether a point is worth it: without a guard, only where its absence can do harm.
     fn is_wanted(&self, point: &str) -> bool {
         match self.without {
-            Some(Guard::FencingCheck | Guard::PublishAfterCommit) => point == "order.place.before-commit",
+            // The last call is answered; what is left is the write.
+            Some(Guard::FencingCheck) => point == "order.authorise-payment.after-call",
+            // The event is out, and its order is not placed yet.
+            Some(Guard::PublishAfterCommit) => point == "order.place.before-commit",
             _ => true,
         }
     }
@@ -195,36 +202,32 @@ impl Storm<'_> {
         let Some(point) = wanted.choose(&mut self.dice) else { return Ok(()) };
         let order = Order { point: (*point).clone(), action: blow.action, passing: blow.passing };
         points.arm(&order).await?;
-        let begun = Instant::now();
-        match blow.action {
-            Action::Kill => {
-                while platform::is_running(layout, &victim)? && begun.elapsed() < REACHED_WITHIN {
-                    sleep(LOOK_EVERY).await;
-                }
-                let reached = !platform::is_running(layout, &victim)?;
-                platform::kill(layout, &victim, &|_| {}).await?;
-                platform::start_changed(layout, &victim, &|_| {}, |part| self.sabotage.apply(layout, part)).await?;
-                self.deaths += usize::from(reached);
-                let place = if reached { order.point.as_str() } else { "somewhere else than asked" };
-                stage.note(format!("{victim} dies at {place}"));
-                if reached {
-                    self.places.insert(order.point);
-                }
-            }
-            Action::Pause(_) | Action::Hang => {
-                let mut reached = false;
-                while !reached && begun.elapsed() < REACHED_WITHIN {
-                    sleep(LOOK_EVERY).await;
-                    reached =
-                        points.list().await?.iter().any(|point| point.name == order.point && point.carried_out > 0);
-                }
-                points.disarm().await?;
-                if reached {
-                    self.zombies += 1;
-                    stage.note(format!("a task of {victim} is held up at {}", order.point));
-                    self.places.insert(order.point);
-                }
-            }
+        let Some(process) = platform::running(layout, &victim)? else { return Ok(()) };
+        let (begun, freezes) = (Instant::now(), blow.action == Action::Freeze);
+        let struck = || if freezes { process.is_stopped() } else { !process.is_alive() };
+        while !struck() && begun.elapsed() < REACHED_WITHIN {
+            sleep(LOOK_EVERY).await;
+        }
+        let reached = struck();
+        let place = if reached { order.point.as_str() } else { "somewhere else than asked" };
+        let sabotage = |part: &mut Part| self.sabotage.apply(layout, part);
+        if freezes && reached {
+            stage.note(format!("{victim} freezes at {place}"));
+            platform::start_beside(layout, &victim, sabotage).await?;
+            sleep(FROZEN).await;
+            process.resume()?;
+            stage.note(format!("the zombie of {victim} wakes"));
+            // It goes on with what it was at while it drains.
+            platform::end_predecessor(layout, &victim, &process).await?;
+            self.zombies += 1;
+        } else {
+            platform::kill(layout, &victim, &|_| {}).await?;
+            platform::start_changed(layout, &victim, &|_| {}, sabotage).await?;
+            stage.note(format!("{victim} dies at {place}"));
+            self.deaths += usize::from(reached);
+        }
+        if reached {
+            self.places.insert(order.point);
         }
         Ok(())
     }

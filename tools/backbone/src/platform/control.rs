@@ -5,16 +5,9 @@ use super::error::PlatformError;
 use super::layout::Layout;
 use super::part::{Kind, Part, PartName};
 use super::plan::{self, Scope};
+use super::process::Identity;
 use super::runner::Runner;
 use super::state::State;
-
-/// Whether a part's process is alive.
-///
-/// # Errors
-/// The record of what runs cannot be read.
-pub fn is_running(layout: &Layout, part: &PartName) -> Result<bool, PlatformError> {
-    Ok(State::load(&layout.run_dir)?.is_some_and(|state| state.running(part).is_some()))
-}
 
 /// Starts a part unless it runs, and waits until it is ready.
 ///
@@ -54,6 +47,41 @@ pub async fn stop(layout: &Layout, part: &PartName, progress: Progress<'_>) -> R
 /// There is no such part, or it does not end.
 pub async fn kill(layout: &Layout, part: &PartName, progress: Progress<'_>) -> Result<(), PlatformError> {
     end(layout, part, true, progress).await
+}
+
+/// Starts the next process of a service beside the one that runs, and returns that one: who froze it is to [`Identity::resume`] it and then to
+/// [`end_predecessor`]. `None` when none ran. `change`: as in [`start_changed`].
+///
+/// # Errors
+/// As [`restart`].
+pub async fn start_beside(
+    layout: &Layout,
+    part: &PartName,
+    change: impl FnOnce(&mut Part),
+) -> Result<Option<Identity>, PlatformError> {
+    let runner = Runner::open(layout, &|_| {}).await?;
+    let mut part = plan::find(plan::parts(layout, Scope::System)?, part)?;
+    change(&mut part);
+    runner.start_beside(&part).await
+}
+
+/// Ends the process beside which [`start_beside`] started another, in good order.
+///
+/// # Errors
+/// It does not end.
+pub async fn end_predecessor(layout: &Layout, part: &PartName, last: &Identity) -> Result<(), PlatformError> {
+    let runner = Runner::open(layout, &|_| {}).await?;
+    let part = plan::find(plan::parts(layout, Scope::System)?, part)?;
+    runner.end_predecessor(&part, last, false).await
+}
+
+/// The process of a part, when it runs.
+///
+/// # Errors
+/// The record of what runs cannot be read.
+pub fn running(layout: &Layout, part: &PartName) -> Result<Option<Identity>, PlatformError> {
+    let state = State::load(&layout.run_dir)?;
+    Ok(state.and_then(|state| state.running(part).map(|started| started.identity.clone())))
 }
 
 /// Restarts a part so that nobody notices: a service by starting the next process beside the one that runs, on the same addresses, and

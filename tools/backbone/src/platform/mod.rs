@@ -32,7 +32,7 @@ mod tool;
 mod up;
 mod wan;
 
-pub use control::{is_running, kill, restart, start, start_changed, stop};
+pub use control::{end_predecessor, kill, restart, running, start, start_beside, start_changed, stop};
 pub use down::down;
 pub use error::PlatformError;
 pub use kafka::TOPICS;

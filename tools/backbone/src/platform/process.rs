@@ -50,6 +50,19 @@ impl Identity {
         self.entry().is_some_and(|stat| !stat.zombie)
     }
 
+    /// Whether that very process is stopped, as by SIGSTOP.
+    pub fn is_stopped(&self) -> bool {
+        self.entry().is_some_and(|stat| stat.stopped)
+    }
+
+    /// Continues a process that is stopped.
+    ///
+    /// # Errors
+    /// It belongs to another account.
+    pub fn resume(&self) -> Result<(), PlatformError> {
+        self.signal(Signal::SIGCONT)
+    }
+
     /// That very process' entry in the process table, which stays for a while after it has ended.
     fn entry(&self) -> Option<procfs::Stat> {
         let same = |stat: &procfs::Stat| stat.started_ticks == self.started_ticks;

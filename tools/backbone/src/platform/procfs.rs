@@ -9,6 +9,8 @@ use std::path::Path;
 pub struct Stat {
     /// Ended, but its parent has not asked yet.
     pub zombie: bool,
+    /// Stopped, as by SIGSTOP: it does nothing until somebody continues it.
+    pub stopped: bool,
     /// The process that started it.
     pub parent: i32,
     /// When it started, in clock ticks since boot: with the pid, names one process for as long as the machine is up.
@@ -27,7 +29,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let parent = fields.next()?.parse().ok()?;
     // Field 22 of proc_pid_stat(5); the iterator stands before field 5.
     let started_ticks = fields.nth(17)?.parse().ok()?;
-    Some(Stat { zombie: state == "Z" || state == "X", parent, started_ticks })
+    Some(Stat { zombie: state == "Z" || state == "X", stopped: state == "T", parent, started_ticks })
 }
 
 /// Names this boot of the machine: after a restart the same pid and start time may be somebody else.
@@ -102,7 +104,7 @@ mod tests {
     #[test]
     fn a_process_name_with_parentheses_does_not_shift_the_fields() {
         let text = "42 (a) b) S 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9999 1000 2000";
-        assert_eq!(parse_stat(text), Some(Stat { zombie: false, parent: 7, started_ticks: 9999 }));
+        assert_eq!(parse_stat(text), Some(Stat { zombie: false, stopped: false, parent: 7, started_ticks: 9999 }));
         assert_eq!(parse_stat("42 (a) Z"), None);
     }
 

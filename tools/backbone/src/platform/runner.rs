@@ -95,27 +95,50 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// As [`Self::start`]; the one that ran then still does.
     pub async fn take_over(&self, part: &Part, at_once: bool) -> Result<(), PlatformError> {
-        let Some(running) = self.running(&part.name) else { return self.start(part).await };
         let begin = Instant::now();
-        let (child, identity) = self.spawn(part, Some(running.clone()))?;
-        if let Err(error) = self.await_ready(part, &identity, Some(child)).await {
-            identity.kill().await?;
-            self.settle(part, running)?;
-            return Err(error);
-        }
+        let Some(last) = self.start_beside(part).await? else { return Ok(()) };
         let ready = begin.elapsed();
-        if at_once {
-            running.kill().await?;
-        } else {
-            running.stop(part.stop_signal).await?;
-        }
-        self.settle(part, identity)?;
+        self.end_predecessor(part, &last, at_once).await?;
         let (ready, all) = (ready.as_secs_f32(), begin.elapsed().as_secs_f32());
         self.say(
             &part.name,
             &format!("restarted: the next was ready after {ready:.1} s, the last gone after {all:.1} s"),
         );
         Ok(())
+    }
+
+    /// The first half of [`Self::take_over`]. Returns the process that runs beside the new one; `None` when none ran.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; the one that ran then still does.
+    pub async fn start_beside(&self, part: &Part) -> Result<Option<Identity>, PlatformError> {
+        let Some(running) = self.running(&part.name) else {
+            self.start(part).await?;
+            return Ok(None);
+        };
+        let (child, identity) = self.spawn(part, Some(running.clone()))?;
+        if let Err(error) = self.await_ready(part, &identity, Some(child)).await {
+            identity.kill().await?;
+            self.settle(part, running)?;
+            return Err(error);
+        }
+        Ok(Some(running))
+    }
+
+    /// The second half of [`Self::take_over`].
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn end_predecessor(&self, part: &Part, last: &Identity, at_once: bool) -> Result<(), PlatformError> {
+        if at_once {
+            last.kill().await?;
+        } else {
+            last.stop(part.stop_signal).await?;
+        }
+        match self.running(&part.name) {
+            Some(identity) => self.settle(part, identity),
+            None => Ok(()),
+        }
     }
 
     /// Records that `identity` alone runs the part now.

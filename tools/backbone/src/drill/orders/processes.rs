@@ -99,8 +99,6 @@ fn binary(service: Service) -> String {
 pub struct Point {
     /// Its name.
     pub name: String,
-    /// How many orders it has carried out.
-    pub carried_out: u64,
 }
 
 /// The crash points of one process.
@@ -133,15 +131,6 @@ impl Points {
     /// As [`Self::list`].
     pub async fn arm(&self, order: &sabotage::Order) -> Result<()> {
         self.http.post(&self.url).body(order.to_string()).send().await?.error_for_status()?;
-        Ok(())
-    }
-
-    /// Takes back what is not carried out.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub async fn disarm(&self) -> Result<()> {
-        self.http.delete(&self.url).send().await?.error_for_status()?;
         Ok(())
     }
 }
