@@ -73,13 +73,16 @@ async fn members_that_come_and_go_cause_one_effect_each(pool: PgPool) {
     create_effects(&pool).await;
     let (topic, group) = (Topic::create(&[]).await, unique("members"));
     let staying = consume(&pool, &settings(), group, topic);
+    // Told apart by the names of their connections.
+    let passing_pool = PgPool::connect_with(pool.connect_options().as_ref().clone().application_name("passing"));
+    let passing_pool = passing_pool.await.unwrap();
     let producing = tokio::spawn(async move {
         for number in 0..EVENTS {
             topic.produce(&number.to_string(), b"once", &raw_event(Uuid::now_v7(), "east")).await;
         }
     });
     while !producing.is_finished() {
-        let passing = consume(&pool, &settings(), group, topic);
+        let passing = consume(&passing_pool, &settings(), group, topic);
         tokio::time::sleep(Duration::from_millis(400)).await;
         passing.kill().await;
     }
@@ -88,4 +91,28 @@ async fn members_that_come_and_go_cause_one_effect_each(pool: PgPool) {
     staying.stop().await;
     assert_eq!(effects(&pool).await.len(), EVENTS);
     assert_eq!(inbox_rows(&pool).await, EVENTS as i64);
+    let members: i64 = sqlx::query_scalar("select count(distinct member) from effect").fetch_one(&pool).await.unwrap();
+    assert_eq!(members, 2, "no partition moved");
+}
+
+#[sqlx::test(migrator = "outbox::MIGRATIONS")]
+async fn events_delivered_again_out_of_order_have_no_second_effect(pool: PgPool) {
+    const EVENTS: usize = 200;
+    create_effects(&pool).await;
+    let (topic, group) = (Topic::create(&[]).await, unique("shuffled"));
+    assert_eq!(counter(telemetry::DUPLICATES, group), 0);
+    let events: Vec<_> = (0..EVENTS).map(|_| raw_event(Uuid::now_v7(), "east")).collect();
+    // Three times each: in order, backwards, and in strides of 7, under other keys and so in other partitions too.
+    let again = (0..EVENTS).rev().map(|place| (place, "a"));
+    let strides = (0..EVENTS).map(|place| (place * 7 % EVENTS, "b"));
+    for (place, key) in (0..EVENTS).map(|place| (place, "a")).chain(again).chain(strides) {
+        topic.produce(key, place.to_string().as_bytes(), &events[place]).await;
+    }
+    let running = consume(&pool, &settings(), group, topic);
+    let seen = || counter(telemetry::HANDLED, group) + counter(telemetry::DUPLICATES, group);
+    eventually("all is consumed", async || seen() == 3 * EVENTS as u64).await;
+    running.stop().await;
+    assert_eq!(effects(&pool).await.len(), EVENTS);
+    assert_eq!(counter(telemetry::DUPLICATES, group), 2 * EVENTS as u64);
+    assert_eq!(counter(telemetry::DELIVERED, group), 3 * EVENTS as u64);
 }

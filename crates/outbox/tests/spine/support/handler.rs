@@ -10,7 +10,9 @@ pub async fn create_effects(pool: &PgPool) {
              place bigint generated always as identity,
              event_id uuid not null,
              aggregate_id text not null,
-             payload text not null
+             payload text not null,
+             -- Whose connection made it, where members have names.
+             member text not null default current_setting('application_name')
          )",
     )
     .execute(pool)
@@ -42,6 +44,8 @@ impl Handler for Effects {
             .bind(payload.as_ref())
             .execute(conn)
             .await?;
+        // The marker in the middle of a batch.
+        sabotage::crash_point("test.effect.before-commit").await;
         match payload.as_ref() {
             "poison" => Err(HandleError::Poison("told to be poison".to_owned())),
             "fail" => Err(HandleError::Retry("told to fail".to_owned())),
