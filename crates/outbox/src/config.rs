@@ -14,12 +14,13 @@ pub struct SpineConfig {
     /// Hours that a consumer remembers the events it acted on. Too short, and a late redelivery has its effect twice:
     /// the consumer therefore compares it with what its topics retain, and refuses to run when it does not cover them.
     ///
-    /// The default covers Kafka's own defaults (a record lives up to seven days plus a segment's seven) and
-    /// `republish_window_hours`, with a day to spare.
+    /// The default covers Kafka's own defaults (a record lives up to seven days plus a segment's seven),
+    /// `republish_window_hours` and the clients' retry budgets (five hours), with eighteen hours to spare.
     #[arg(long, env = "INBOX_RETENTION_HOURS", default_value_t = 16 * 24, value_parser = clap::value_parser!(u32).range(1..))]
     pub inbox_retention_hours: u32,
     /// Longest time in hours between the first publication of an event and its repeat by a relay that had died before
-    /// it could delete the row: how long a service of ours may be down. Part of the retention above.
+    /// it could delete the row, or did not hear of the acknowledgement: how long a service of ours or its broker may be
+    /// down. Part of the retention above.
     #[arg(long, env = "REPUBLISH_WINDOW_HOURS", default_value_t = 24)]
     pub republish_window_hours: u32,
 }

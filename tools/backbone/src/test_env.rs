@@ -30,7 +30,8 @@ pub struct TestEnv {
 /// # Errors
 /// A server did not start or stop, or the command could not be run.
 pub async fn run(asked: &TestEnv, interrupt: CancellationToken, progress: Progress<'_>) -> anyhow::Result<ExitCode> {
-    let settings = Settings { east: asked.prefix, throwaway: true, ..Settings::default() };
+    // The link's addresses too: a test that cuts off the broker stands where the broker says that the link is.
+    let settings = Settings { east: asked.prefix, outside: asked.prefix, throwaway: true, ..Settings::default() };
     // What an earlier run left, if it was killed.
     platform::down(&asked.test_dir, true, &|_| {}).await?;
     let layout = Layout::new(&asked.test_dir, settings)?;

@@ -17,7 +17,7 @@ use crate::telemetry;
 
 /// For a whole transaction, effects included. Handlers only touch the database, so this is minutes of work for it;
 /// longer, and a statement hangs.
-const APPLY_DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const APPLY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Which consumer this is, and where it remembers.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use crate::record::Delivered;
 
 /// Most events of one batch: one commit for 64 is already a small part of their cost, and what a failed batch repeats
 /// stays small.
-const BATCH_EVENTS_MAX: usize = 64;
+pub(super) const BATCH_EVENTS_MAX: usize = 64;
 /// No event is added to a batch that holds this many payload bytes.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 

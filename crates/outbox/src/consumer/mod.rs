@@ -47,7 +47,8 @@ use progress::Progress;
 /// below, about four seconds on average and eight at most: long enough for a deadlock or a lost optimistic lock to
 /// pass.
 const TRIES_MAX: u32 = 8;
-const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), RETRY_DELAY_MAX);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 /// Between looks at a dependency that is away. The cap bounds how late we notice that it is back.
 const STALL_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 /// How long the transaction or dead letter in hand may still take once the service is stopping.

@@ -8,9 +8,12 @@ use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifie
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio_util::sync::CancellationToken;
 
+use super::apply::APPLY_DEADLINE;
+use super::batch::BATCH_EVENTS_MAX;
+use super::{RETRY_DELAY_MAX, TRIES_MAX};
 use crate::config::SpineConfig;
 use crate::error::SpineError;
-use crate::kafka::{self, SpineContext};
+use crate::kafka::{self, PUBLISH_DEADLINE, SpineContext};
 use crate::waiting::back_off;
 
 /// For asking the broker.
@@ -43,11 +46,16 @@ fn lifetime(setting: impl Fn(&str) -> Option<String>) -> Option<Lifetime> {
     }
 }
 
+/// What the clients' own tries add. A producer's request may be stored as late as its deadline, and the record be fetched in the
+/// last moment of its life; its consumer then holds it through all tries of all events of its batch before it.
+const RETRY_BUDGETS: Duration = PUBLISH_DEADLINE
+    .saturating_add(APPLY_DEADLINE.saturating_add(RETRY_DELAY_MAX).saturating_mul(TRIES_MAX * BATCH_EVENTS_MAX as u32));
+
 /// How long an event of such a topic must be remembered. The clock starts when the effect commits; a relay that had
-/// died may then publish the event once more up to `republish_window` later, and that record lives for a whole
-/// lifetime.
+/// died, or whose broker was away, may then publish the event once more up to `republish_window` later, and that record lives for
+/// a whole lifetime.
 fn required(lifetime: Duration, republish_window: Duration) -> Duration {
-    lifetime.saturating_add(republish_window).saturating_add(MARGIN)
+    lifetime.saturating_add(republish_window).saturating_add(RETRY_BUDGETS).saturating_add(MARGIN)
 }
 
 /// Compares the configured inbox retention with what the topics ask for, waiting for the broker if need be. Returns
@@ -152,6 +160,13 @@ mod tests {
     fn a_missing_setting_is_not_guessed() {
         assert_eq!(topic("delete", "", "500"), None);
         assert_eq!(topic("delete", "1000", "soon"), None);
+    }
+
+    #[test]
+    fn the_retry_budgets_are_remembered_beyond_the_life_of_the_record() {
+        // Four and a half hours: 64 events, 8 tries of each, 32 seconds a try.
+        assert_eq!(RETRY_BUDGETS, Duration::from_secs(10 + 64 * 8 * 32));
+        assert!(required(Duration::ZERO, Duration::ZERO) > RETRY_BUDGETS);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod publisher;
 mod settings;
 
-pub(crate) use publisher::{PublishError, Published, Publisher};
+pub(crate) use publisher::{PUBLISH_DEADLINE, PublishError, Published, Publisher};
 pub(crate) use settings::{admin, consumer};
 
 use rdkafka::client::ClientContext;

@@ -15,7 +15,7 @@ use crate::record::Record;
 
 /// How long a batch may take to be acknowledged. A leader election takes a second or two; longer than this and the
 /// broker counts as away.
-const PUBLISH_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const PUBLISH_DEADLINE: Duration = Duration::from_secs(10);
 /// How long asking for the topics at start may take.
 const WARM_UP_DEADLINE: Duration = Duration::from_secs(5);
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use outbox::telemetry;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::support::{Topic, consume, counter, create_effects, effects, eventually, raw_event, settings, unique};
@@ -67,32 +68,42 @@ async fn what_can_no_longer_be_delivered_is_forgotten(pool: PgPool) {
     running.stop().await;
 }
 
+/// Effects that were made over connections of this name.
+async fn effects_of(pool: &PgPool, member: &str) -> i64 {
+    sqlx::query_scalar("select count(*) from effect where member = $1").bind(member).fetch_one(pool).await.unwrap()
+}
+
 #[sqlx::test(migrator = "outbox::MIGRATIONS")]
 async fn members_that_come_and_go_cause_one_effect_each(pool: PgPool) {
-    const EVENTS: usize = 400;
     create_effects(&pool).await;
     let (topic, group) = (Topic::create(&[]).await, unique("members"));
     let staying = consume(&pool, &settings(), group, topic);
-    // Told apart by the names of their connections.
-    let passing_pool = PgPool::connect_with(pool.connect_options().as_ref().clone().application_name("passing"));
-    let passing_pool = passing_pool.await.unwrap();
-    let producing = tokio::spawn(async move {
-        for number in 0..EVENTS {
-            topic.produce(&number.to_string(), b"once", &raw_event(Uuid::now_v7(), "east")).await;
+    let token = CancellationToken::new();
+    let producing = tokio::spawn({
+        let token = token.clone();
+        async move {
+            let mut produced = 0;
+            while !token.is_cancelled() {
+                topic.produce(&produced.to_string(), b"once", &raw_event(Uuid::now_v7(), "east")).await;
+                produced += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            produced
         }
     });
-    while !producing.is_finished() {
-        let passing = consume(&passing_pool, &settings(), group, topic);
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        passing.kill().await;
+    eventually("the first member works", async || !effects(&pool).await.is_empty()).await;
+    for name in ["leaves", "dies"] {
+        let options = pool.connect_options().as_ref().clone().application_name(name);
+        let passing = consume(&PgPool::connect_with(options).await.unwrap(), &settings(), group, topic);
+        eventually("partitions have moved", async || effects_of(&pool, name).await > 0).await;
+        if name == "leaves" { passing.stop().await } else { passing.kill().await }
     }
-    producing.await.unwrap();
-    eventually("all have their effect", async || effects(&pool).await.len() >= EVENTS).await;
+    token.cancel();
+    let produced = producing.await.unwrap();
+    eventually("all have their effect", async || effects(&pool).await.len() >= produced).await;
     staying.stop().await;
-    assert_eq!(effects(&pool).await.len(), EVENTS);
-    assert_eq!(inbox_rows(&pool).await, EVENTS as i64);
-    let members: i64 = sqlx::query_scalar("select count(distinct member) from effect").fetch_one(&pool).await.unwrap();
-    assert_eq!(members, 2, "no partition moved");
+    assert_eq!(effects(&pool).await.len(), produced);
+    assert_eq!(inbox_rows(&pool).await, produced as i64);
 }
 
 #[sqlx::test(migrator = "outbox::MIGRATIONS")]

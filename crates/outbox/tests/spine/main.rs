@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(missing_docs, reason = "tests")]
 
+mod bloat;
 mod consumer;
 mod dead_letters;
 mod guards;

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use ids::Region;
 use outbox::config::SpineConfig;
 use outbox::{NewEvent, append, telemetry};
+use rdkafka::message::Message as _;
 use rdkafka::mocking::MockCluster;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::support::{
@@ -39,9 +41,9 @@ async fn a_database_outage_loses_nothing_and_counts_as_no_try(pool: PgPool) {
     create_effects(&pool).await;
     let (topic, group) = (Topic::create(&[]).await, unique("outage"));
     assert_eq!(counter(telemetry::STALLS, group), 0);
-    let link = Link::to(&pool).await;
-    let relay = relay(link.pool(), &settings());
-    let consumer = consume(link.pool(), &settings(), group, topic);
+    let (link, linked) = Link::to_postgres(&pool).await;
+    let relay = relay(&linked, &settings());
+    let consumer = consume(&linked, &settings(), group, topic);
     append_many(&pool, topic, 50).await;
     eventually("events flow", async || effects(&pool).await.len() == 50).await;
 
@@ -86,4 +88,73 @@ async fn a_peer_that_is_away_holds_up_nothing_here_and_gets_all_when_it_is_back(
     peer.broker_up(1).unwrap();
     eventually("the peer has all", async || count(&pool, "outbox_peer").await == 0).await;
     running.stop().await;
+}
+
+/// Four writers, one aggregate each, about 200 events a second in all, until `token` is cancelled. Returns how many each appended.
+async fn load(pool: &PgPool, topic: Topic, token: &CancellationToken) -> Vec<usize> {
+    let writer = async |aggregate: usize| {
+        let mut appended = 0;
+        while !token.is_cancelled() {
+            let mut tx = pool.begin().await.unwrap();
+            let event = NewEvent {
+                event_type: topic.0,
+                aggregate_type: "test",
+                aggregate_id: aggregate.to_string(),
+                payload: appended.to_string().into_bytes(),
+            };
+            append(&mut tx, Region::East, &[event]).await.unwrap();
+            tx.commit().await.unwrap();
+            appended += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        appended
+    };
+    futures::future::join_all((0..4).map(writer)).await
+}
+
+/// `BROKER_OUTAGE_SECONDS`: how long the broker is away.
+#[sqlx::test(migrator = "outbox::MIGRATIONS")]
+async fn a_broker_that_is_away_under_load_gets_everything_when_it_is_back(pool: PgPool) {
+    let outage = std::env::var("BROKER_OUTAGE_SECONDS").map_or(12, |text| text.parse().unwrap());
+    create_effects(&pool).await;
+    let (topic, group) = (Topic::create(&[]).await, unique("away"));
+    let (link, settings) = Link::to_kafka().await;
+    let relaying = relay(&pool, &settings);
+    let consuming = consume(&pool, &settings, group, topic);
+    let token = CancellationToken::new();
+    let loading = tokio::spawn({
+        let (pool, token) = (pool.clone(), token.clone());
+        async move { load(&pool, topic, &token).await }
+    });
+    eventually("events flow", async || effects(&pool).await.len() > 100).await;
+
+    link.cut();
+    tokio::time::sleep(Duration::from_secs(outage)).await;
+    let backlog = count(&pool, "outbox").await;
+    assert!(backlog > 100 * i64::try_from(outage).unwrap(), "only {backlog} wait: the link was not cut, or no load");
+    link.mend();
+    let mended = Instant::now();
+    // The load goes on meanwhile.
+    eventually("the relay has caught up", async || count(&pool, "outbox").await < 20).await;
+    let caught_up = mended.elapsed();
+    token.cancel();
+    let appended = loading.await.unwrap();
+    let all: usize = appended.iter().sum();
+    eventually("all have their effect", async || effects(&pool).await.len() >= all).await;
+    consuming.stop().await;
+    relaying.stop().await;
+    eprintln!("{backlog} events waited after {outage} s; caught up {caught_up:?} after the broker was back");
+
+    assert_eq!(effects(&pool).await.len(), all);
+    assert!(topic.dead_letters().await.is_empty());
+    for (aggregate, appended) in appended.into_iter().enumerate() {
+        let mut numbers = Vec::new();
+        for record in topic.records().await {
+            let number: usize = String::from_utf8_lossy(record.payload().unwrap()).parse().unwrap();
+            if record.key() == Some(aggregate.to_string().as_bytes()) && !numbers.contains(&number) {
+                numbers.push(number);
+            }
+        }
+        assert_eq!(numbers, (0..appended).collect::<Vec<_>>(), "aggregate {aggregate}");
+    }
 }

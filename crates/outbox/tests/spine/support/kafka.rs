@@ -32,6 +32,15 @@ pub fn settings() -> SpineConfig {
     }
 }
 
+/// The broker's listener for the clients of another region (`WAN_PORT` in `backbone`), and where it tells them that it is.
+pub async fn advertised() -> (String, String) {
+    let listener = brokers().split(',').next().unwrap().replace(":9092", ":9094");
+    let asked = config().set("bootstrap.servers", &listener).create::<BaseConsumer>().unwrap();
+    let metadata = tokio::task::spawn_blocking(move || asked.fetch_metadata(None, DEADLINE).unwrap()).await.unwrap();
+    let [broker] = metadata.brokers() else { panic!("one broker is expected") };
+    (listener, format!("{}:{}", broker.host(), broker.port()))
+}
+
 /// A topic and its dead letters.
 #[derive(Clone, Copy)]
 pub struct Topic(pub &'static str);

@@ -1,36 +1,35 @@
-//! A link to Postgres that can be cut.
+//! Links to Postgres and Kafka that can be cut.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::time::Duration;
 
+use outbox::config::SpineConfig;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use std::time::Duration;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::kafka::{advertised, settings};
+
 /// Forwards connections while it is up; cuts them and refuses new ones while it is down.
 pub struct Link {
     up: watch::Sender<bool>,
-    pool: PgPool,
 }
 
 impl Link {
-    /// A link to the server of `pool`.
-    pub async fn to(pool: &PgPool) -> Self {
-        let options = pool.connect_options();
-        let server = Arc::new(format!("{}:{}", options.get_host(), options.get_port()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+    async fn between(near: &str, far: String) -> (Self, SocketAddr) {
+        let listener = TcpListener::bind(near).await.unwrap_or_else(|error| panic!("cannot listen at {near}: {error}"));
+        let address = listener.local_addr().unwrap();
         let (up, is_up) = watch::channel(true);
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
-                let (server, mut is_up) = (server.clone(), is_up.clone());
+                let (far, mut is_up) = (far.clone(), is_up.clone());
                 tokio::spawn(async move {
                     if !*is_up.borrow() {
                         return;
                     }
-                    let mut far = TcpStream::connect(server.as_str()).await.unwrap();
+                    let mut far = TcpStream::connect(far).await.unwrap();
                     tokio::select! {
                         _ = copy_bidirectional(&mut near, &mut far) => {}
                         _ = is_up.wait_for(|up| !up) => {}
@@ -38,16 +37,27 @@ impl Link {
                 });
             }
         });
+        (Self { up }, address)
+    }
+
+    /// A link to the server of `pool`, and a pool whose connections pass it.
+    pub async fn to_postgres(pool: &PgPool) -> (Self, PgPool) {
+        let options = pool.connect_options();
+        let server = format!("{}:{}", options.get_host(), options.get_port());
+        let (link, address) = Self::between("127.0.0.1:0", server).await;
         let pool = PgPoolOptions::new()
             .max_connections(5)
             .acquire_timeout(Duration::from_secs(1))
-            .connect_lazy_with(options.as_ref().clone().host("127.0.0.1").port(port));
-        Self { up, pool }
+            .connect_lazy_with(options.as_ref().clone().host("127.0.0.1").port(address.port()));
+        (link, pool)
     }
 
-    /// A pool whose connections pass the link.
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
+    /// A link to the broker, and settings of clients that pass it. A broker tells its clients where it is, so the link stands where
+    /// it says to those of the other region.
+    pub async fn to_kafka() -> (Self, SpineConfig) {
+        let (listener, advertised) = advertised().await;
+        let (link, _) = Self::between(&advertised, listener).await;
+        (link, SpineConfig { kafka_brokers: advertised, ..settings() })
     }
 
     pub fn cut(&self) {
