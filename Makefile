@@ -59,6 +59,9 @@ sim: ## Simulate cart replication under faults (SEEDS=10000, FROM=0; SEED=… re
 fuzz: ## Feed damaged deltas to the cart's decoders and join (SECONDS=60)
 	FUZZ_SECONDS="$(or $(SECONDS),60)" cargo test -p crdt --test fuzz -- --nocapture
 
+debezium: ## Relay an outbox with Debezium's connector instead of our relay, on throw-away servers (docs/debezium.md)
+	@BACKBONE="$(BIN)/backbone" deploy/debezium/try
+
 sqlx: ## Refresh .sqlx, the answers that queries are checked against when no database is there
 	@cargo build --release -p backbone && "$(BIN)/backbone" test-env -- deploy/local/prepare-queries
 
@@ -76,6 +79,6 @@ build:
 $(BIN)/backbone:
 	@$(MAKE) --no-print-directory build
 
-down status logs replay audit drill bench: | $(BIN)/backbone
+down status logs replay audit drill bench debezium: | $(BIN)/backbone
 
-.PHONY: help up down status logs replay audit drill bench test check lint sim fuzz sqlx build sabotaged
+.PHONY: help up down status logs replay audit drill bench test check lint sim fuzz debezium sqlx build sabotaged

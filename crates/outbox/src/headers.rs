@@ -26,6 +26,8 @@ const TRACEPARENT: &str = "traceparent";
 const CONTENT_TYPE: &str = "content-type";
 
 const SPEC_VERSION_1_0: &str = "1.0";
+/// The same from Kafka Connect, whose `InsertHeader` takes the text for a number: see docs/debezium.md.
+const SPEC_VERSION_1: &str = "1";
 const PROTOBUF: &str = "application/protobuf";
 /// Length in bytes of a version 00 `traceparent`: 2 + 32 + 16 + 2 hex digits and three dashes.
 const TRACEPARENT_BYTES: usize = 55;
@@ -63,7 +65,7 @@ pub(crate) fn encode(row: OutboxRow, source: &str) -> Record {
 /// # Errors
 /// [`HeaderError`] naming the first part that is missing or malformed.
 pub(crate) fn decode(record: &Record) -> Result<Received, HeaderError> {
-    if text(record, SPEC_VERSION)? != SPEC_VERSION_1_0 {
+    if ![SPEC_VERSION_1_0, SPEC_VERSION_1].contains(&text(record, SPEC_VERSION)?) {
         return Err(HeaderError::Malformed(SPEC_VERSION));
     }
     if text(record, CONTENT_TYPE)? != PROTOBUF {

@@ -64,6 +64,11 @@ fn a_malformed_part_is_refused_by_name() {
 }
 
 #[test]
+fn the_version_may_be_written_as_kafka_connect_writes_it() {
+    assert!(decode(&with(SPEC_VERSION, b"1")).is_ok());
+}
+
+#[test]
 fn a_malformed_traceparent_costs_the_trace_and_not_the_event() {
     for value in [b"".as_slice(), b"00-0af7", b"\xff"] {
         assert_eq!(decode(&with(TRACEPARENT, value)).unwrap().traceparent, None);
