@@ -83,6 +83,9 @@ pub struct Intent {
     pub currency: Box<str>,
     /// The caller's own name for it. Deliberately not unique.
     pub reference: Box<str>,
+    /// When it was made, in Unix seconds.
+    #[serde(default)]
+    pub created: i64,
 }
 
 /// A refund, as stored and as answered.
@@ -98,6 +101,9 @@ pub struct Refund {
     pub amount: i64,
     /// The caller's own name for it. Deliberately not unique.
     pub reference: Box<str>,
+    /// When it was made, in Unix seconds.
+    #[serde(default)]
+    pub created: i64,
 }
 
 /// Where a refund stands.
@@ -163,11 +169,17 @@ fn reference_of(text: &str) -> Result<Box<str>, Refusal> {
 }
 
 impl Intent {
-    /// Holds `amount` minor units for `reference`.
+    /// Holds `amount` minor units for `reference`. `created`: now, in Unix seconds.
     ///
     /// # Errors
     /// [`Refusal::Invalid`].
-    pub fn authorise(id: IntentId, amount: i64, currency: &str, reference: &str) -> Result<Self, Refusal> {
+    pub fn authorise(
+        id: IntentId,
+        amount: i64,
+        currency: &str,
+        reference: &str,
+        created: i64,
+    ) -> Result<Self, Refusal> {
         if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_alphabetic()) {
             return Err(Refusal::Invalid("currency must be three letters"));
         }
@@ -179,6 +191,7 @@ impl Intent {
             amount_refunded: 0,
             currency: currency.into(),
             reference: reference_of(reference)?,
+            created,
         })
     }
 
@@ -208,11 +221,11 @@ impl Intent {
         Ok(Self { status: IntentStatus::Canceled, ..self.clone() })
     }
 
-    /// Pays `amount` of what was captured back. Returns the refund and the intent after it.
+    /// Pays `amount` of what was captured back. Returns the refund and the intent after it. `created`: now, in Unix seconds.
     ///
     /// # Errors
     /// [`Refusal`]; nothing is paid.
-    pub fn refund(&self, id: RefundId, amount: i64, reference: &str) -> Result<(Refund, Self), Refusal> {
+    pub fn refund(&self, id: RefundId, amount: i64, reference: &str, created: i64) -> Result<(Refund, Self), Refusal> {
         if self.status != IntentStatus::Succeeded {
             return Err(Refusal::UnexpectedState(Box::new(self.clone())));
         }
@@ -221,7 +234,8 @@ impl Intent {
             return Err(Refusal::AmountTooLarge(Box::new(self.clone())));
         }
         let reference = reference_of(reference)?;
-        let refund = Refund { id, status: RefundStatus::Succeeded, payment_intent: self.id, amount, reference };
+        let status = RefundStatus::Succeeded;
+        let refund = Refund { id, status, payment_intent: self.id, amount, reference, created };
         Ok((refund, Self { amount_refunded: self.amount_refunded + amount, ..self.clone() }))
     }
 }
@@ -232,7 +246,7 @@ mod tests {
     use super::*;
 
     fn held(amount: i64) -> Intent {
-        Intent::authorise(IntentId(Uuid::from_u128(1)), amount, "GBP", "order-1").unwrap()
+        Intent::authorise(IntentId(Uuid::from_u128(1)), amount, "GBP", "order-1", 0).unwrap()
     }
 
     #[test]
@@ -248,11 +262,11 @@ mod tests {
     #[test]
     fn refunds_never_pass_what_was_captured() {
         let refund_id = RefundId(Uuid::from_u128(2));
-        assert!(matches!(held(500).refund(refund_id, 1, "r"), Err(Refusal::UnexpectedState(_))));
-        let (refund, after) = held(500).capture(Some(300)).unwrap().refund(refund_id, 299, "r").unwrap();
+        assert!(matches!(held(500).refund(refund_id, 1, "r", 0), Err(Refusal::UnexpectedState(_))));
+        let (refund, after) = held(500).capture(Some(300)).unwrap().refund(refund_id, 299, "r", 0).unwrap();
         assert_eq!((refund.amount, after.amount_refunded), (299, 299));
-        assert!(matches!(after.refund(refund_id, 2, "r"), Err(Refusal::AmountTooLarge(_))));
-        assert!(after.refund(refund_id, 1, "r").is_ok());
+        assert!(matches!(after.refund(refund_id, 2, "r", 0), Err(Refusal::AmountTooLarge(_))));
+        assert!(after.refund(refund_id, 1, "r", 0).is_ok());
     }
 
     #[test]
@@ -266,7 +280,8 @@ mod tests {
             (1, "G1P", "r"),
             (1, "GBP", ""),
         ] {
-            assert!(Intent::authorise(id, amount, currency, reference).is_err(), "{amount} {currency} {reference:?}");
+            let refused = Intent::authorise(id, amount, currency, reference, 0);
+            assert!(refused.is_err(), "{amount} {currency} {reference:?}");
         }
         assert!(card_answer("4242424242424242").is_err());
         assert!("pi_".parse::<IntentId>().is_err());

@@ -11,9 +11,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::books::Books;
+use crate::books::{Books, Page, Window};
 use crate::config::Config;
-use crate::intent::{EventId, Intent, IntentId, Refund, RefundId, Refusal, card_answer};
+use crate::counts::Count;
+use crate::faults::Whim;
+use crate::intent::{DeclineCode, EventId, Intent, IntentId, Refund, RefundId, Refusal, card_answer};
 use crate::ledger::{Entry, Fact, Ledger, OpenError};
 
 /// What a caller asks to be done to money.
@@ -80,6 +82,8 @@ pub struct Outcome {
     pub entry: Entry,
     /// Whether it happened the first time only: then no webhook is due.
     pub replayed: bool,
+    /// The whim that made it other than was asked.
+    pub whim: Option<Count>,
 }
 
 /// The provider's state, shared by all requests.
@@ -107,7 +111,7 @@ impl Provider {
         Ok(Self { inner: Arc::new(Mutex::new(Inner { books, ledger })), ledger_lines_max: config.ledger_lines_max })
     }
 
-    /// Carries a command out, once per (account, key). `now` stamps the ledger line.
+    /// Carries a command out, once per (account, key), in the mood of `whim`. `now` stamps the ledger line.
     ///
     /// # Errors
     /// [`CommandError`]; nothing happened.
@@ -116,6 +120,7 @@ impl Provider {
         account: &str,
         key: &str,
         command: &Command,
+        whim: Whim,
         now: DateTime<Utc>,
     ) -> Result<Outcome, CommandError> {
         let request = fingerprint(command)?;
@@ -125,9 +130,9 @@ impl Provider {
             if entry.request != request {
                 return Err(CommandError::KeyReused);
             }
-            return Ok(Outcome { entry, replayed: true });
+            return Ok(Outcome { entry, replayed: true, whim: None });
         }
-        let fact = decide(&inner.books, account, command)?;
+        let (fact, whim) = decide(&inner.books, account, command, whim, now.timestamp())?;
         if inner.ledger.len() >= self.ledger_lines_max {
             return Err(CommandError::LedgerFull);
         }
@@ -143,7 +148,7 @@ impl Provider {
         // From here on it has happened, whether or not the caller ever hears of it.
         inner.ledger.append(&entry)?;
         inner.books.apply(entry.clone());
-        Ok(Outcome { entry, replayed: false })
+        Ok(Outcome { entry, replayed: false, whim })
     }
 
     /// An intent of this account.
@@ -154,6 +159,16 @@ impl Provider {
     /// This account's intents under a reference.
     pub fn intents_of(&self, account: &str, reference: &str) -> Vec<Intent> {
         self.lock().books.intents_of(account, reference)
+    }
+
+    /// This account's intents made in a window, newest first.
+    pub fn intents_in(&self, account: &str, window: &Window<IntentId>) -> Page<Intent> {
+        self.lock().books.intents_in(account, window)
+    }
+
+    /// This account's refunds made in a window, newest first.
+    pub fn refunds_in(&self, account: &str, window: &Window<RefundId>) -> Page<Refund> {
+        self.lock().books.refunds_in(account, window)
     }
 
     /// This account's refunds under a reference.
@@ -183,13 +198,21 @@ impl Provider {
     }
 }
 
-/// The rules: what a command comes to, given the books. Only ids are made up here.
-fn decide(books: &Books, account: &str, command: &Command) -> Result<Fact, Refusal> {
+/// The rules: what a command comes to, given the books. Only ids are made up here. With it the whim that had its way, if any.
+fn decide(
+    books: &Books,
+    account: &str,
+    command: &Command,
+    whim: Whim,
+    now: i64,
+) -> Result<(Fact, Option<Count>), Refusal> {
     let find = |id: &IntentId| books.intent(account, *id).ok_or(Refusal::NoSuchIntent);
     match command {
         Command::Authorise { amount, currency, payment_method, reference } => {
-            let intent = Intent::authorise(IntentId(Uuid::new_v4()), *amount, currency, reference)?;
-            Ok(match card_answer(payment_method)? {
+            let intent = Intent::authorise(IntentId(Uuid::new_v4()), *amount, currency, reference, now)?;
+            let answer = card_answer(payment_method)?;
+            let declines = (whim.declines && answer.is_none()).then_some(Count::Decline);
+            let fact = match answer.or(declines.map(|_| DeclineCode::GenericDecline)) {
                 None => Fact::Authorised { intent },
                 Some(decline_code) => Fact::Declined {
                     reference: intent.reference,
@@ -197,14 +220,24 @@ fn decide(books: &Books, account: &str, command: &Command) -> Result<Fact, Refus
                     currency: intent.currency,
                     decline_code,
                 },
-            })
+            };
+            Ok((fact, declines))
         }
-        Command::Capture { intent, amount } => Ok(Fact::Captured { intent: find(intent)?.capture(*amount)? }),
-        Command::Cancel { intent } => Ok(Fact::Canceled { intent: find(intent)?.cancel()? }),
+        Command::Capture { intent, amount } => {
+            let intent = find(intent)?;
+            let asked = amount.unwrap_or(intent.amount);
+            let taken = match whim.captures_thousandths {
+                // Overflows for no amount that an intent can hold; of 1 there is no part.
+                Some(thousandths) => (asked.saturating_mul(thousandths.into()) / 1_000).max(1),
+                None => asked,
+            };
+            let part = (taken < asked).then_some(Count::PartialCapture);
+            Ok((Fact::Captured { intent: intent.capture(Some(taken))? }, part))
+        }
+        Command::Cancel { intent } => Ok((Fact::Canceled { intent: find(intent)?.cancel()? }, None)),
         Command::Refund { intent, amount, reference } => {
-            let (refund, intent): (Refund, Intent) =
-                find(intent)?.refund(RefundId(Uuid::new_v4()), *amount, reference)?;
-            Ok(Fact::Refunded { refund, intent })
+            let (refund, intent) = find(intent)?.refund(RefundId(Uuid::new_v4()), *amount, reference, now)?;
+            Ok((Fact::Refunded { refund, intent }, None))
         }
     }
 }

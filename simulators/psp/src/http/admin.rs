@@ -1,5 +1,7 @@
 //! The test bench's side: the ledger for the audit, and the fault panel.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::Query;
 use axum::http::header::CONTENT_TYPE;
@@ -52,6 +54,11 @@ pub(super) async fn ledger(shared: State, _: Caller, Query(page): Query<Page>) -
 
 pub(super) async fn get_faults(shared: State) -> Json<Faults> {
     Json(shared.panel.get())
+}
+
+/// `{"timeout_after_work":n,…}`: how often each fault really came about since the process started.
+pub(super) async fn get_counts(shared: State) -> Json<BTreeMap<&'static str, u64>> {
+    Json(shared.counts.snapshot())
 }
 
 /// Replaces every setting; what is left out is off.

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::{Account, Config};
+use crate::counts::{Count, Counts};
 use crate::faults::{Fate, Panel};
 use crate::ledger::OpenError;
 use crate::provider::Provider;
@@ -51,33 +52,77 @@ struct Shared {
     accounts: Vec<Account>,
     panel: Panel,
     webhooks: webhook::Sender,
-    in_flight: Semaphore,
+    counts: Arc<Counts>,
+    in_flight: Arc<Semaphore>,
 }
 
 type State = axum::extract::State<Arc<Shared>>;
 
+/// What carrying a request out came to.
+struct Carried {
+    response: Response,
+    /// Whether it wrote a new line of the ledger.
+    is_new: bool,
+}
+
+/// Whether a request may move money. Only those that may are counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Call,
+    Question,
+}
+
 impl Shared {
     /// Lets the panel's fate befall one request. `work` runs at most once, without waiting, so a caller who hangs up
     /// cannot leave it half done.
-    async fn answer(&self, work: impl FnOnce() -> Response) -> Response {
-        let Ok(_permit) = self.in_flight.try_acquire() else { return answer::overloaded() };
+    async fn answer(self: &Arc<Self>, kind: Kind, work: impl FnOnce() -> Carried + Send + 'static) -> Response {
+        let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else { return answer::overloaded() };
+        let count = |happened: bool, count| {
+            if happened && kind == Kind::Call {
+                self.counts.add(count);
+            }
+        };
+        count(true, Count::Calls);
         let (delay, fate, hold) = self.panel.draw_request();
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
         match fate {
-            Fate::Answered => work(),
-            Fate::ErrorBeforeWork => answer::internal(),
+            Fate::Answered => work().response,
+            Fate::Slow(time) => {
+                let response = work().response;
+                tokio::time::sleep(time).await;
+                count(true, Count::Slow);
+                response
+            }
+            Fate::ErrorBeforeWork => {
+                count(true, Count::ServerErrorBeforeWork);
+                answer::internal()
+            }
             Fate::ErrorAfterWork => {
-                work();
+                count(work().is_new, Count::ServerErrorAfterWork);
                 answer::internal()
             }
             Fate::SilentBeforeWork => {
+                count(true, Count::TimeoutBeforeWork);
                 tokio::time::sleep(hold).await;
                 answer::timed_out()
             }
             Fate::SilentAfterWork => {
-                work();
+                count(work().is_new, Count::TimeoutAfterWork);
+                tokio::time::sleep(hold).await;
+                answer::timed_out()
+            }
+            Fate::Straggler(time) => {
+                let shared = Arc::clone(self);
+                // A task of its own, for the caller hangs up long before. It counts as a request in flight until it lands.
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    if work().is_new {
+                        shared.counts.add(Count::Straggler);
+                    }
+                    drop(permit);
+                });
                 tokio::time::sleep(hold).await;
                 answer::timed_out()
             }
@@ -89,6 +134,7 @@ fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/faults", get(admin::get_faults).put(admin::put_faults))
+        .route("/faults/counts", get(admin::get_counts))
         .route("/v1/ledger", get(admin::ledger))
         .route("/v1/payment_intents", post(payments::authorise).get(payments::list_intents))
         .route("/v1/payment_intents/{id}", get(payments::get_intent))
@@ -110,12 +156,14 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let provider = Provider::open(&config)?;
+    let counts = Arc::new(Counts::default());
     let shared = Arc::new(Shared {
         provider: provider.clone(),
         accounts: config.accounts,
         panel: Panel::new(config.fault_seed),
-        webhooks: webhook::Sender::new()?,
-        in_flight: Semaphore::new(REQUESTS_IN_FLIGHT_MAX),
+        webhooks: webhook::Sender::new(Arc::clone(&counts))?,
+        counts,
+        in_flight: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)),
     });
     // Answers are small and go out in one piece; waiting to fill a packet would only add 40 ms.
     let listener = listener.tap_io(|stream| {
