@@ -225,7 +225,7 @@ async fn a_refund_waits_for_the_capture_and_for_an_answer(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_capture_is_noted_and_one_of_another_amount_is_poison(pool: PgPool) {
+async fn a_capture_is_noted_also_a_short_one_and_one_of_too_much_is_poison(pool: PgPool) {
     migrate(&pool).await;
     let app = App::new(&pool);
     let order = placed(&app).await;
@@ -236,8 +236,11 @@ async fn a_capture_is_noted_and_one_of_another_amount_is_poison(pool: PgPool) {
     let total = order.total.minor_units();
     handle(&app, &PaymentEvents, &event("payment.captured.v1", order.id, &captured(total))).await.unwrap();
     assert!(app.sagas.store.order(order.id).await.unwrap().unwrap().captured);
-    let odd = handle(&app, &PaymentEvents, &event("payment.captured.v1", order.id, &captured(total + 1))).await;
-    assert!(matches!(odd, Err(HandleError::Poison(_))), "{odd:?}");
+    handle(&app, &PaymentEvents, &event("payment.captured.v1", order.id, &captured(total - 1))).await.unwrap();
+    for minor_units in [total + 1, 0] {
+        let odd = handle(&app, &PaymentEvents, &event("payment.captured.v1", order.id, &captured(minor_units))).await;
+        assert!(matches!(odd, Err(HandleError::Poison(_))), "{odd:?}");
+    }
 }
 
 /// The set-based statements against the table of the domain: each takes an order only from the states that the table allows.

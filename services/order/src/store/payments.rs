@@ -6,11 +6,13 @@ use sqlx::PgConnection;
 
 use super::refunds::mark_refunded;
 
-/// Notes that an order's money came in. False when there is no such order, or it cost something else.
+/// Notes that an order's money came in: all of it, or what the provider took, which payment looks after. False when there is no such
+/// order, or it cost less or in another currency.
 pub(crate) async fn mark_captured(conn: &mut PgConnection, id: OrderId, amount: Money) -> Result<bool, sqlx::Error> {
     let currency = amount.currency();
     let updated = sqlx::query!(
-        "update customer_order set captured = true where order_id = $1 and total_minor = $2 and currency = $3",
+        "update customer_order set captured = true
+         where order_id = $1 and $2::bigint between 1 and total_minor and currency = $3",
         id.as_uuid(),
         amount.minor_units(),
         currency.code(),

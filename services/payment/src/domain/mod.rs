@@ -7,6 +7,6 @@ mod share;
 mod state;
 mod terms;
 
-pub use share::{AMOUNT_MINOR_MAX, InvalidShares, SHARES_MAX, Share, Shares};
+pub use share::{AMOUNT_MINOR_MAX, InvalidShares, SHARES_MAX, Share, Shares, apportion};
 pub use state::{Event, IllegalTransition, IntentId, State, Step};
 pub use terms::{CardToken, InvalidTerms, Terms, TermsDigest};

@@ -12,7 +12,7 @@ use super::state::State;
 pub struct ShareBalance {
     /// The seller.
     pub seller: SellerId,
-    /// The share, in minor units.
+    /// What came in of the share, in minor units.
     pub amount_minor: i64,
     /// Of it, refunds succeeded or accepted to be.
     pub refunded_minor: i64,

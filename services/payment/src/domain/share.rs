@@ -105,10 +105,59 @@ impl Shares {
     }
 }
 
+/// Divides `total_minor`, which is no more than the shares together, among them as they stand to each other. Each part is its exact
+/// portion rounded down or up, so no more than its share; the pennies of the rounding go to the largest remainders, the earlier
+/// seller first. The parts add up to the total.
+pub fn apportion(shares: &[Share], total_minor: i64) -> Vec<i64> {
+    let whole: i128 = shares.iter().map(|share| i128::from(share.amount_minor)).sum();
+    if whole == 0 {
+        return Vec::new();
+    }
+    let exact = |share: &Share| i128::from(share.amount_minor) * i128::from(total_minor);
+    // At most the share, which is an i64.
+    let part = |share: &Share| i64::try_from(exact(share) / whole).unwrap_or(share.amount_minor);
+    let mut parts: Vec<_> = shares.iter().map(part).collect();
+    let mut by_remainder: Vec<_> = (0..shares.len()).collect();
+    by_remainder.sort_by_key(|&n| std::cmp::Reverse(exact(&shares[n]) % whole));
+    let left_over = total_minor - parts.iter().sum::<i64>();
+    for n in by_remainder.into_iter().take(usize::try_from(left_over).unwrap_or_default()) {
+        parts[n] += 1;
+    }
+    parts
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn prop_parts_add_up_and_each_is_its_portion_within_a_penny(
+            amounts in prop::collection::vec(1_i64..=1_000_000_000, 1..20),
+            thousandths in 0_i64..=1_000,
+        ) {
+            let shares: Vec<_> =
+                amounts.iter().enumerate().map(|(n, amount)| share(&format!("s{n}"), *amount)).collect();
+            let whole: i64 = amounts.iter().sum();
+            let total = whole * thousandths / 1_000;
+            let parts = apportion(&shares, total);
+            prop_assert_eq!(parts.iter().sum::<i64>(), total);
+            for (part, amount) in parts.iter().zip(&amounts) {
+                prop_assert!((0..=*amount).contains(part));
+                let exact = i128::from(*amount) * i128::from(total);
+                prop_assert!((i128::from(*part) * i128::from(whole) - exact).abs() < i128::from(whole));
+            }
+        }
+    }
+
+    #[test]
+    fn the_odd_penny_goes_to_the_largest_remainder() {
+        assert_eq!(apportion(&[share("a", 100), share("b", 200), share("c", 200)], 101), [20, 41, 40]);
+        assert_eq!(apportion(&[share("a", 1), share("b", 1_000)], 10), [0, 10]);
+    }
 
     fn share(seller: &str, amount_minor: i64) -> Share {
         Share { seller: seller.parse().unwrap(), amount_minor }

@@ -90,7 +90,10 @@ pub enum Event {
     /// The order shipped.
     CaptureRequested,
     /// The provider took the money.
-    Captured,
+    Captured {
+        /// How much, in minor units: all that was held, or less.
+        amount_minor: i64,
+    },
     /// The order wants nothing held.
     VoidRequested,
     /// The provider let the authorisation go.
@@ -137,7 +140,7 @@ impl State {
                 Ok(Self::Capturing { intent })
             }
             (Self::Captured { intent }, Event::CaptureRequested) => Ok(Self::Captured { intent }),
-            (Self::Capturing { intent }, Event::Captured) => Ok(Self::Captured { intent }),
+            (Self::Capturing { intent }, Event::Captured { .. }) => Ok(Self::Captured { intent }),
 
             (Self::Authorised { intent } | Self::Voiding { intent }, Event::VoidRequested) => {
                 Ok(Self::Voiding { intent })
@@ -227,7 +230,7 @@ mod tests {
             Event::Authorised { intent: intent() },
             Event::Declined { code: "insufficient_funds".into() },
             Event::CaptureRequested,
-            Event::Captured,
+            Event::Captured { amount_minor: 1 },
             Event::VoidRequested,
             Event::Voided,
         ]

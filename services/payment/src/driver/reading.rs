@@ -23,10 +23,11 @@ pub(super) fn read(step: &Step, amount: Money, intent: &Intent) -> Result<Option
         (Step::Authorise, IntentStatus::Succeeded) => contradiction("captured before we asked for it"),
 
         (Step::Capture(_) | Step::Void(_), IntentStatus::RequiresCapture) => Ok(None),
-        (Step::Capture(_), IntentStatus::Succeeded) if intent.captured_minor == amount.minor_units() => {
-            Ok(Some(Event::Captured))
+        // Less than we told it to take is still true, and all that will ever come of this authorisation.
+        (Step::Capture(_), IntentStatus::Succeeded) if (1..=amount.minor_units()).contains(&intent.captured_minor) => {
+            Ok(Some(Event::Captured { amount_minor: intent.captured_minor }))
         }
-        (Step::Capture(_), IntentStatus::Succeeded) => contradiction("captured another amount than ours"),
+        (Step::Capture(_), IntentStatus::Succeeded) => contradiction("captured nothing, or more than it held"),
         (Step::Capture(_), IntentStatus::Canceled) => contradiction("let go, but it is to be captured"),
         (Step::Void(_), IntentStatus::Canceled) => Ok(Some(Event::Voided)),
         (Step::Void(_), IntentStatus::Succeeded) => contradiction("captured, but it is to be voided"),
@@ -53,8 +54,10 @@ mod tests {
             (&Step::Authorise, gone, 0, "declined"),
             (&Step::Authorise, taken, 5, "contradiction"),
             (&capture, held, 0, "not yet"),
-            (&capture, taken, 5, "captured"),
-            (&capture, taken, 4, "contradiction"),
+            (&capture, taken, 5, "captured 5"),
+            (&capture, taken, 4, "captured 4"),
+            (&capture, taken, 0, "contradiction"),
+            (&capture, taken, 6, "contradiction"),
             (&capture, gone, 0, "contradiction"),
             (&void, held, 0, "not yet"),
             (&void, gone, 0, "voided"),
@@ -62,13 +65,13 @@ mod tests {
         ] {
             let intent = Intent { id: id.clone(), status, amount: gbp(5), captured_minor };
             let read_as = match read(step, gbp(5), &intent) {
-                Ok(None) => "not yet",
-                Ok(Some(Event::Authorised { .. })) => "authorised",
-                Ok(Some(Event::Declined { .. })) => "declined",
-                Ok(Some(Event::Captured)) => "captured",
-                Ok(Some(Event::Voided)) => "voided",
-                Ok(Some(Event::CaptureRequested | Event::VoidRequested)) => "a request",
-                Err(_) => "contradiction",
+                Ok(None) => "not yet".to_owned(),
+                Ok(Some(Event::Authorised { .. })) => "authorised".to_owned(),
+                Ok(Some(Event::Declined { .. })) => "declined".to_owned(),
+                Ok(Some(Event::Captured { amount_minor })) => format!("captured {amount_minor}"),
+                Ok(Some(Event::Voided)) => "voided".to_owned(),
+                Ok(Some(Event::CaptureRequested | Event::VoidRequested)) => "a request".to_owned(),
+                Err(_) => "contradiction".to_owned(),
             };
             assert_eq!(read_as, expected, "{step:?} {status:?}");
             assert!(read(step, gbp(6), &intent).is_err(), "another amount");

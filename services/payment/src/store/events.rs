@@ -14,10 +14,10 @@ fn message(amount: Money) -> Option<MoneyMessage> {
     Some(MoneyMessage { minor_units: amount.minor_units(), currency_code: amount.currency().code().to_owned() })
 }
 
-/// The money of an order came in.
-pub(super) fn captured(payment: &ClaimedPayment) -> NewEvent {
+/// The money of an order came in: this much of it.
+pub(super) fn captured(payment: &ClaimedPayment, amount: Money) -> NewEvent {
     let order_id = payment.order.to_string();
-    let event = PaymentCaptured { order_id: order_id.clone(), amount: message(payment.amount) };
+    let event = PaymentCaptured { order_id: order_id.clone(), amount: message(amount) };
     NewEvent::new("payment.captured.v1", AGGREGATE, order_id, &event)
 }
 

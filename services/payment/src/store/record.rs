@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chassis::trace_context::span_with_parent;
+use money::Money;
 use sabotage::{Guard, crash_point, is_removed};
 use sqlx::PgConnection;
 use tracing::Instrument as _;
@@ -12,7 +13,7 @@ use super::ledger::Source;
 use super::payment::{Payment, PaymentRow};
 use super::{Store, StoreError, events, interval, ledger};
 use crate::domain::refund::RefundLine;
-use crate::domain::{Event, IntentId, Share, State, ledger as books};
+use crate::domain::{Event, IntentId, Share, State, apportion, ledger as books};
 
 /// How a turn ended.
 #[derive(Clone, Debug)]
@@ -68,6 +69,13 @@ impl Recorded {
         match self {
             Self::Payment(state) => {
                 metrics::counter!("payments_total", "state" => state.name()).increment(1);
+                if let Done::Payment { claimed, event } = done
+                    && short_minor(claimed, event) > 0
+                {
+                    metrics::counter!("psp_short_captures_total").increment(1);
+                    let short_minor = short_minor(claimed, event);
+                    tracing::error!(%order, short_minor, "the provider took less than it was told to; someone has to look");
+                }
                 tracing::debug!(%order, state = state.name(), "payment moved on");
             }
             Self::Refunded => {
@@ -148,7 +156,7 @@ impl Store {
     /// The authorisation's outcome is on the way of every order: it is worth sparing it `begin` and `commit`.
     fn is_one_statement(done: &Done) -> bool {
         match done {
-            Done::Payment { event, .. } => *event != Event::Captured,
+            Done::Payment { event, .. } => !matches!(event, Event::Captured { .. }),
             Done::Refund { .. } => false,
             Done::Unresolved { .. } => true,
         }
@@ -177,9 +185,9 @@ impl Store {
         let mut state = claimed.state.clone();
         for _ in 0..LOOKS_MAX {
             let next = state.clone().after(event.clone())?;
-            if compare_and_set(conn, claimed, &state, &next).await? {
-                if *event == Event::Captured {
-                    self.post_capture(conn, claimed).await?;
+            if compare_and_set(conn, claimed, &state, &next, short_minor(claimed, event)).await? {
+                if let Event::Captured { amount_minor } = event {
+                    self.post_capture(conn, claimed, *amount_minor).await?;
                 }
                 return Ok(Recorded::Payment(next));
             }
@@ -191,7 +199,13 @@ impl Store {
         Ok(Recorded::ClaimLost)
     }
 
-    async fn post_capture(&self, conn: &mut PgConnection, claimed: &ClaimedPayment) -> Result<(), StoreError> {
+    /// Books what came in. When that is less than the order costs, every seller bears its part of what is short.
+    async fn post_capture(
+        &self,
+        conn: &mut PgConnection,
+        claimed: &ClaimedPayment,
+        amount_minor: i64,
+    ) -> Result<(), StoreError> {
         let rows = sqlx::query!(
             "select seller_id, amount_minor from payment_share where order_id = $1 order by seller_id",
             claimed.order.as_uuid(),
@@ -202,11 +216,17 @@ impl Store {
             let seller = seller.parse().map_err(|_| StoreError::Corrupt { what: "seller" })?;
             Ok(Share { seller, amount_minor })
         };
-        let shares: Vec<_> =
+        let mut shares: Vec<_> =
             rows.iter().map(|row| share(&row.seller_id, row.amount_minor)).collect::<Result<_, StoreError>>()?;
-        let entry = books::capture(claimed.amount, &shares, claimed.commission_basis_points)?;
+        let amount = Money::new(amount_minor, claimed.amount.currency());
+        if amount != claimed.amount {
+            let parts = apportion(&shares, amount_minor);
+            store_short(conn, claimed, &shares, &parts).await?;
+            shares.iter_mut().zip(parts).for_each(|(share, part)| share.amount_minor = part);
+        }
+        let entry = books::capture(amount, &shares, claimed.commission_basis_points)?;
         ledger::insert(conn, Source::Capture(claimed.order), &entry).await?;
-        Ok(outbox::append(conn, self.region, &[events::captured(claimed)]).await?)
+        Ok(outbox::append(conn, self.region, &[events::captured(claimed, amount)]).await?)
     }
 
     async fn record_refund(
@@ -248,6 +268,28 @@ impl Store {
     }
 }
 
+/// Notes what each share is short of, so that no refund gives back what never came in.
+async fn store_short(
+    conn: &mut PgConnection,
+    claimed: &ClaimedPayment,
+    shares: &[Share],
+    parts: &[i64],
+) -> Result<(), sqlx::Error> {
+    let (sellers, short): (Vec<_>, Vec<_>) =
+        shares.iter().zip(parts).map(|(share, part)| (share.seller.to_string(), share.amount_minor - part)).unzip();
+    sqlx::query!(
+        "update payment_share set short_minor = short.amount_minor
+         from unnest($2::text[], $3::bigint[]) as short (seller_id, amount_minor)
+         where order_id = $1 and payment_share.seller_id = short.seller_id",
+        claimed.order.as_uuid(),
+        &sellers,
+        &short,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Moves a payment from one state to the next if the claim is still ours and the state still that; without the fencing check, from
 /// whatever state it is in by now. The card token goes: no outcome of the provider leaves a payment in doubt.
 async fn compare_and_set(
@@ -255,11 +297,13 @@ async fn compare_and_set(
     claimed: &ClaimedPayment,
     from: &State,
     to: &State,
+    short_minor: i64,
 ) -> Result<bool, sqlx::Error> {
     let decline_code = if let State::Declined { code } = to { Some(&**code) } else { None };
     let updated = sqlx::query!(
         "update payment set state = $4, intent_id = coalesce($5, intent_id), decline_code = coalesce($6, decline_code),
-             card_token = null, claim = null, attempts = 0, due_at = case when $7 then now() end, updated_at = now()
+             card_token = null, claim = null, attempts = 0, due_at = case when $7 then now() end, short_minor = $9,
+             updated_at = now()
          where order_id = $1 and (claim = $2 and state = $3 or $8)",
         claimed.order.as_uuid(),
         claimed.claim.as_uuid(),
@@ -269,10 +313,19 @@ async fn compare_and_set(
         decline_code,
         to.step().is_some(),
         is_removed(Guard::FencingCheck),
+        short_minor,
     )
     .execute(conn)
     .await?;
     Ok(updated.rows_affected() > 0)
+}
+
+/// Of what was to be taken, what the provider did not take.
+fn short_minor(claimed: &ClaimedPayment, event: &Event) -> i64 {
+    match event {
+        Event::Captured { amount_minor } => claimed.amount.minor_units() - amount_minor,
+        _ => 0,
+    }
 }
 
 async fn still_claimed(conn: &mut PgConnection, claimed: &ClaimedPayment) -> Result<Option<State>, StoreError> {

@@ -194,7 +194,8 @@ fn refund_state(name: &str) -> Result<RefundState, StoreError> {
 
 async fn balances(conn: &mut PgConnection, order: OrderId) -> Result<Vec<ShareBalance>, StoreError> {
     let rows = sqlx::query!(
-        "select seller_id, amount_minor, refunded_minor from payment_share where order_id = $1",
+        r#"select seller_id, amount_minor - short_minor as "captured_minor!", refunded_minor
+           from payment_share where order_id = $1"#,
         order.as_uuid(),
     )
     .fetch_all(conn)
@@ -202,7 +203,7 @@ async fn balances(conn: &mut PgConnection, order: OrderId) -> Result<Vec<ShareBa
     let mut balances = Vec::with_capacity(rows.len());
     for row in rows {
         let seller = row.seller_id.parse().map_err(|_| StoreError::Corrupt { what: "seller" })?;
-        balances.push(ShareBalance { seller, amount_minor: row.amount_minor, refunded_minor: row.refunded_minor });
+        balances.push(ShareBalance { seller, amount_minor: row.captured_minor, refunded_minor: row.refunded_minor });
     }
     Ok(balances)
 }

@@ -10,7 +10,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::provider::Fault;
-use super::world::{World, terms};
+use super::world::{World, refund, terms};
+use crate::domain::refund::RefundRejected;
+use crate::driver::{DriveError, turn};
+use crate::store::StoreError;
 use crate::workers::{drive_due, listen};
 
 const SHARES: &[(&str, i64)] = &[("acme", 1_005), ("globex", 200)];
@@ -51,6 +54,53 @@ async fn a_capture_with_an_unknown_outcome_takes_the_money_once(pool: PgPool) {
     assert_eq!(world.provider.count("succeeded"), 4);
     assert_eq!(world.count("select count(*) from journal_entry").await, 4);
     assert_eq!(world.events().await.len(), 4);
+}
+
+/// Of 1,205 the provider takes 1,000: that is booked, told and owed, each seller bearing its part, and no refund gives back more.
+#[sqlx::test(migrations = false)]
+async fn a_short_capture_is_booked_as_what_came_in(pool: PgPool) {
+    let world = World::new(pool).await;
+    let order = OrderId::generate();
+    world.driver.authorise(order, &terms("tok_visa", SHARES)).await.unwrap();
+    world.ship(order).await.unwrap();
+    world.provider.plan([Fault::TakesOnly(1_000)]);
+    world.work_until_idle().await;
+    assert_eq!(world.state(order).await, "captured");
+    // 1,005 of 1,205 thousand is 834, 200 of them 166; 10 % of each is the commission.
+    let expected =
+        ["commission_revenue=-100", "psp_receivable=1000", "seller_payable:acme=-751", "seller_payable:globex=-149"];
+    assert_eq!(world.balances().await, expected);
+    assert_eq!(world.count("select short_minor from payment").await, 205);
+    assert_eq!(world.count("select sum(short_minor)::bigint from payment_share").await, 205);
+
+    let too_much = world.driver.refund(&refund(order, &[("acme", 835)])).await;
+    assert!(
+        matches!(
+            too_much,
+            Err(DriveError::Store(StoreError::RefundRejected(RefundRejected::ExceedsShare { left_minor: 834, .. })))
+        ),
+        "{too_much:?}"
+    );
+    world.driver.refund(&refund(order, &[("acme", 834), ("globex", 166)])).await.unwrap();
+    assert_eq!(world.provider.refunded_minor(), 1_000);
+    assert!(world.balances().await.is_empty(), "{:?}", world.balances().await);
+}
+
+/// The same, heard only by asking.
+#[sqlx::test(migrations = false)]
+async fn a_short_capture_with_an_unknown_outcome_is_noticed_too(pool: PgPool) {
+    let world = World::new(pool).await;
+    let order = OrderId::generate();
+    world.driver.authorise(order, &terms("tok_visa", SHARES)).await.unwrap();
+    world.ship(order).await.unwrap();
+    let work = world.store().claim_due(8).await.unwrap().remove(0);
+    world.provider.plan([Fault::TakesOnly(1)]);
+    let (_never_recorded, _) = turn(&**world.driver.provider(), work).await;
+    world.pass_time().await;
+    world.work_until_idle().await;
+    assert_eq!(world.count("select short_minor from payment").await, 1_204);
+    // A penny has one seller, and no commission.
+    assert_eq!(world.balances().await, ["psp_receivable=1", "seller_payable:acme=-1"]);
 }
 
 #[sqlx::test(migrations = false)]

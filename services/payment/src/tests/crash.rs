@@ -106,7 +106,7 @@ async fn one_bad_outcome_does_not_hold_up_the_batch(pool: PgPool) {
     for work in world.store().claim_due(8).await.unwrap() {
         done.push(turn(&**world.driver.provider(), work).await.0);
     }
-    // A capture of another amount than the shares make is refused by the ledger.
+    // Of a payment that is short of all that it costs, the database says that it cannot be.
     let Done::Payment { claimed, .. } = &mut done[1] else { panic!("a payment") };
     claimed.amount = claimed.amount.checked_mul(2).unwrap();
     world.store().record_all(&done).await;

@@ -30,6 +30,8 @@ pub(super) enum Fault {
     ErrorBeforeWork,
     /// Done and answered after this long.
     Slow(Duration),
+    /// Captures only so much of it, and answers as if that were all.
+    TakesOnly(i64),
 }
 
 #[derive(Default)]
@@ -42,6 +44,7 @@ pub(super) struct Books {
     pub asks: usize,
     /// Test of the tests: a provider that carries every repeat out again.
     pub ignores_keys: bool,
+    takes_only: Option<i64>,
     answers: HashMap<String, (StatusCode, Value)>,
     faults: VecDeque<Fault>,
 }
@@ -105,6 +108,11 @@ impl FakeProvider {
             Some(Fault::Slow(delay)) => {
                 tokio::time::sleep(delay).await;
                 self.books().execute(&key, command)
+            }
+            Some(Fault::TakesOnly(amount_minor)) => {
+                let mut books = self.books();
+                books.takes_only = Some(amount_minor);
+                books.execute(&key, command)
             }
             Some(Fault::SilentAfterWork) => {
                 self.books().execute(&key, command);
@@ -173,13 +181,14 @@ impl Books {
     }
 
     fn change(&mut self, id: &str, status: &str) -> (StatusCode, Value) {
+        let takes_only = self.takes_only.take();
         let intent = self.intents.iter_mut().find(|intent| intent["id"] == id).unwrap();
         if intent["status"] != "requires_capture" {
             return (StatusCode::BAD_REQUEST, json!({"error": {"code": "payment_intent_unexpected_state"}}));
         }
         intent["status"] = status.into();
         if status == "succeeded" {
-            intent["amount_captured"] = intent["amount"].clone();
+            intent["amount_captured"] = takes_only.map_or_else(|| intent["amount"].clone(), Value::from);
         }
         (StatusCode::OK, intent.clone())
     }

@@ -98,7 +98,7 @@ fn charge_faults(payment: &Payment, theirs: &[(&str, &Intent)]) -> Vec<String> {
     let authorised: usize = theirs.iter().map(|(_, intent)| intent.authorisations).sum();
     let cancelled: usize = theirs.iter().map(|(_, intent)| intent.cancellations).sum();
     let captured: Vec<i64> = theirs.iter().flat_map(|(_, intent)| intent.captures.iter().copied()).collect();
-    let amount: Vec<i64> = payment.amount_minor.into_iter().collect();
+    let amount: Vec<i64> = payment.captured_minor().into_iter().collect();
     let mut faults = Vec::new();
     let mut require = |holds: bool, fault: String| {
         if !holds {
@@ -169,6 +169,16 @@ mod tests {
             &[&shipped.to_string(), "captured [1299] of [1300]"],
         );
         fails(|world| intent_of(world, shipped).captures.clear(), &[&shipped.to_string(), "captured [] of [1300]"]);
+    }
+
+    #[test]
+    fn a_short_capture_is_charged_right_when_we_know_that_it_is_short() {
+        let shipped = sound().shipped;
+        let mut world = sound();
+        intent_of(&mut world, shipped).captures = vec![1299];
+        world.payments.east.payments.get_mut(&shipped).unwrap().short_minor = 1;
+        let examined = check(world.payments.as_ref(), &world.provider);
+        assert!(examined.offenders().is_empty(), "{:?}", examined.offenders());
     }
 
     #[test]

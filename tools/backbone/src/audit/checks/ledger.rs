@@ -45,7 +45,7 @@ fn bookings(examined: &mut Examined, region: Region, payments: &Payments) {
         examined.require(!booked_before, || format!("{region} journal entry {id} books order {} again", entry.order));
     }
     for (order, payment) in &payments.payments {
-        let due = payment.amount_minor.filter(|_| payment.state == PaymentState::Captured);
+        let due = payment.captured_minor().filter(|_| payment.state == PaymentState::Captured);
         let booked = captures.remove(order).map(receivable);
         examined.require(booked == due.map(i128::from), || {
             format!("{region} payment {order} captured {}, booked {}", shown(due), shown(booked))
@@ -88,7 +88,7 @@ fn sums(examined: &mut Examined, region: Region, payments: &Payments) {
     for (order, payment) in &payments.payments {
         if payment.state == PaymentState::Captured {
             let sums = by_currency.entry(currency_of(order)).or_default();
-            sums.captured_less_refunded += payment.amount_minor.map_or(0, i128::from);
+            sums.captured_less_refunded += payment.captured_minor().map_or(0, i128::from);
         }
     }
     for refund in payments.refunds.values().filter(|refund| refund.state == RefundState::Succeeded) {

@@ -227,6 +227,7 @@ impl World {
             currency: Some(order.currency.clone()),
             intent: intent.clone(),
             refunded_minor: 0,
+            short_minor: 0,
             shares_minor: order.total_minor,
         };
         self.payments.of_mut(region).payments.insert(id, payment);

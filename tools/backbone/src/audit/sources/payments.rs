@@ -29,6 +29,8 @@ pub struct Payment {
     pub intent: Option<String>,
     /// Of refunds that succeeded or were accepted to be made.
     pub refunded_minor: i64,
+    /// Of the amount, what the provider did not take when it captured.
+    pub short_minor: i64,
     /// Sum of the sellers' shares.
     pub shares_minor: i64,
 }
@@ -91,6 +93,13 @@ pub struct Posting {
     pub currency: String,
 }
 
+impl Payment {
+    /// What came in, or is to.
+    pub fn captured_minor(&self) -> Option<i64> {
+        self.amount_minor.map(|amount| amount - self.short_minor)
+    }
+}
+
 impl FromRow<'_, PgRow> for Payment {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
@@ -99,6 +108,7 @@ impl FromRow<'_, PgRow> for Payment {
             currency: row.try_get("currency")?,
             intent: row.try_get("intent_id")?,
             refunded_minor: row.try_get("refunded_minor")?,
+            short_minor: row.try_get("short_minor")?,
             shares_minor: row.try_get("shares_minor")?,
         })
     }
@@ -113,7 +123,7 @@ impl Payments {
         let unpublished = unpublished::read(conn).await?;
         let mut payments = BTreeMap::new();
         let mut rows = sqlx::query(
-            "select order_id, state, amount_minor, currency, intent_id, refunded_minor,
+            "select order_id, state, amount_minor, currency, intent_id, refunded_minor, short_minor,
                     coalesce(share.total_minor, 0)::bigint as shares_minor
              from payment
              left join (select order_id, sum(amount_minor) as total_minor from payment_share group by order_id) as share
