@@ -5,6 +5,7 @@ use std::time::Duration;
 use chassis::config::{DatabaseConfig, ServiceConfig};
 use outbox::config::SpineConfig;
 
+use crate::sagas::Patience;
 use crate::sagas::place_order::Settings;
 
 /// Settings of `order serve`.
@@ -35,6 +36,10 @@ pub struct Config {
     /// checkout whose order is unknown: later than that a cut may be put back that is still becoming an order.
     #[arg(long, env = "PLACEMENT_LIMIT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..=240_000))]
     pub placement_limit_ms: u64,
+    /// Turns that a saga may fail before it is parked for a person. They are some seconds apart: below the length of an outage that
+    /// mends itself, people are called for nothing.
+    #[arg(long, env = "SAGA_ATTEMPTS_MAX", default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    pub saga_attempts_max: u32,
 }
 
 impl Config {
@@ -45,6 +50,10 @@ impl Config {
 
     /// How patient the saga is.
     pub fn saga(&self) -> Settings {
-        Settings { placement_limit: Duration::from_millis(self.placement_limit_ms), ..Settings::default() }
+        Settings {
+            placement_limit: Duration::from_millis(self.placement_limit_ms),
+            patience: Patience { attempts_max: self.saga_attempts_max },
+            ..Settings::default()
+        }
     }
 }

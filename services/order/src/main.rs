@@ -6,9 +6,10 @@ use chassis::shutdown::Shutdown;
 use chassis::telemetry;
 use chassis::workers::Workers;
 use clap::Parser;
+use contracts::order::v1::order_operator_service_server::OrderOperatorServiceServer;
 use contracts::order::v1::order_service_server::OrderServiceServer;
 use order::config::Config;
-use order::grpc::{OrderGrpc, clients};
+use order::grpc::{OperatorGrpc, OrderGrpc, clients};
 use order::sagas::Sagas;
 use order::store::Store;
 use order::workers;
@@ -43,7 +44,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut workers = Workers::new();
     workers::start(&mut workers, &pool, &config, &sagas);
     let served = GrpcServer::new(&config.service)
-        .add_service(OrderServiceServer::new(OrderGrpc::new(sagas)))
+        .add_service(OrderServiceServer::new(OrderGrpc::new(sagas.clone())))
+        .add_service(OrderOperatorServiceServer::new(OperatorGrpc::new(sagas)))
         .serve(shutdown.token())
         .await;
     workers.stop(config.service.drain_grace()).await;

@@ -10,7 +10,7 @@ use contracts::order::v1::OrderPlaced;
 use contracts::payment::v1::{PaymentCaptured, PaymentRefunded};
 use ids::{CustomerId, EventId, OrderId, Region};
 use order::domain::{Order, OrderState, ReturnLine, ReturnRequest, ReturnState};
-use order::store::{Cancelled, ReturnRefused};
+use order::store::{Cancelled, Fence, Lease, ReturnRefused};
 use order::workers::Queue as _;
 use order::workers::fulfilment::{Schedule, ship};
 use order::workers::payment_events::PaymentEvents;
@@ -263,12 +263,14 @@ async fn the_statements_move_orders_as_the_table_says(pool: PgPool) {
             let app = App::new(&pool);
             let order = placed(&app).await;
             force(&app, order.id, name).await;
+            // As its last driver.
+            let lease = Lease::new(order.id, Fence::FIRST, Duration::from_secs(1));
             let before = state(&app, order.id).await;
             let store = &app.sagas.store;
             match event {
-                OrderEvent::Placed => store.mark_placed(&order).await.map(drop),
-                OrderEvent::Refused(why) => store.mark_compensating(order.id, Step::ReserveStock, why).await.map(drop),
-                OrderEvent::Unwound => store.mark_rejected(order.id).await.map(drop),
+                OrderEvent::Placed => store.mark_placed(&order, &lease).await.map(drop),
+                OrderEvent::Refused(why) => store.mark_compensating(&lease, Step::ReserveStock, why).await.map(drop),
+                OrderEvent::Unwound => store.mark_rejected(&lease).await.map(drop),
                 OrderEvent::Shipped => store.ship_due(1_000).await.map(drop),
                 OrderEvent::Cancelled => store.cancel(order.id, order.customer).await.map(drop),
             }

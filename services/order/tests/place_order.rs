@@ -1,5 +1,5 @@
-//! The battery of the saga that places orders: each step repeated, each step failing, each compensation repeated, a crash at
-//! every point; after each a clean slate, looked at in every store.
+//! What only the saga that places orders has, besides the battery that all of them pass (`battery/`): time-outs, the race of two
+//! requests, cuts that cannot become an order.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;
@@ -7,60 +7,19 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ids::OrderId;
-use order::domain::{OrderState, PlaceRequest};
+use ids::{CustomerId, OrderId};
+use order::domain::{CardToken, OrderState, PlaceRequest};
 use order::sagas::place_order::PlaceError;
 use order::workers::Queue as _;
 use sqlx::PgPool;
-use support::world::refusal;
 use support::{App, Fault, Method, World, cut_line, migrate, request};
 use tokio_util::sync::CancellationToken;
 
-/// How a request is meant to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Placed,
-    OutOfStock,
-    Declined,
-}
-
-const ENDS: [End; 3] = [End::Placed, End::OutOfStock, End::Declined];
-
-impl End {
-    /// A world and a request that end so.
-    fn scene(self, pool: &PgPool) -> (App, PlaceRequest) {
-        let app = App::new(pool);
-        let mut request = request();
-        match self {
-            Self::Placed => {}
-            Self::OutOfStock => app.world.sell(vec![cut_line("sold-out", "potter", 255, "GBP", 1)]),
-            Self::Declined => request.card_token = order::domain::CardToken::new("tok_chargeDeclined".to_owned()),
-        }
-        (app, request)
-    }
-
-    const fn reason(self) -> Option<&'static str> {
-        match self {
-            Self::Placed => None,
-            Self::OutOfStock => Some("OUT_OF_STOCK"),
-            Self::Declined => Some("CARD_DECLINED"),
-        }
-    }
-}
-
-/// The client's request once more gives the end; and nothing else is left anywhere.
-async fn assert_ended(app: &App, request: &PlaceRequest, end: End) {
-    let reason = match app.place(request).await {
-        Ok(order) => {
-            assert_eq!(order.state, OrderState::Placed);
-            None
-        }
-        Err(PlaceError::Refused(refusal)) => Some(refusal.reason),
-        Err(error) => panic!("{error}"),
-    };
-    assert_eq!(reason.as_deref(), end.reason());
-    let id = app.world.order_of(request.cart).unwrap();
-    assert_clean_slate(app, id, end == End::Placed).await;
+/// The client's request once more gives the order, and nothing else is left anywhere.
+async fn assert_placed(app: &App, request: &PlaceRequest) {
+    let order = app.place(request).await.unwrap();
+    assert_eq!(order.state, OrderState::Placed);
+    assert_clean_slate(app, order.id, true).await;
 }
 
 async fn assert_clean_slate(app: &App, id: OrderId, is_placed: bool) {
@@ -68,7 +27,7 @@ async fn assert_clean_slate(app: &App, id: OrderId, is_placed: bool) {
     let events: &[&str] = if is_placed { &["order.placed.v1"] } else { &[] };
     assert_eq!(app.outbox(id).await, events);
     let (state, leftovers): (String, bool) = sqlx::query_as(
-        "select state, card_token is not null or unwind_from is not null or drive_after is not null or driver is not null
+        "select state, card_token is not null or unwind_from is not null or drive_after is not null or parked_at is not null
          from customer_order where order_id = $1",
     )
     .bind(id.as_uuid())
@@ -79,95 +38,29 @@ async fn assert_clean_slate(app: &App, id: OrderId, is_placed: bool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn it_ends_as_it_should(pool: PgPool) {
-    migrate(&pool).await;
-    for end in ENDS {
-        let (app, request) = end.scene(&pool);
-        assert_ended(&app, &request, end).await;
-        let calls = app.world.calls();
-        assert_ended(&app, &request, end).await;
-        assert_eq!(app.world.calls(), calls, "a repeat of the request calls nobody");
-    }
-}
-
-#[sqlx::test(migrations = false)]
 async fn it_makes_only_the_calls_it_needs(pool: PgPool) {
     use Method::{AbandonCheckout, Authorise, BeginCheckout, Release, Reserve};
     migrate(&pool).await;
-    let expected: [&[Method]; 3] = [
-        &[BeginCheckout, Reserve, Authorise],
-        &[BeginCheckout, Reserve, AbandonCheckout],
-        &[BeginCheckout, Reserve, Authorise, Release, AbandonCheckout],
+    let sold_out = vec![cut_line("sold-out", "potter", 255, "GBP", 1)];
+    let declined = CardToken::new("tok_chargeDeclined".to_owned());
+    let usual = request();
+    let cases: [(PlaceRequest, Option<_>, &[Method]); 3] = [
+        (usual.clone(), None, &[BeginCheckout, Reserve, Authorise]),
+        (usual.clone(), Some(sold_out), &[BeginCheckout, Reserve, AbandonCheckout]),
+        (
+            PlaceRequest { card_token: declined, ..usual },
+            None,
+            &[BeginCheckout, Reserve, Authorise, Release, AbandonCheckout],
+        ),
     ];
-    for (end, expected) in ENDS.into_iter().zip(expected) {
-        let (app, request) = end.scene(&pool);
-        let _ = app.place(&request).await;
-        assert_eq!(app.world.calls(), expected, "{end:?}");
-    }
-}
-
-#[sqlx::test(migrations = false)]
-async fn it_ends_the_same_when_each_step_and_compensation_repeats(pool: PgPool) {
-    migrate(&pool).await;
-    for end in ENDS {
-        let (app, request) = end.scene(&pool);
-        app.world.deliver_everything_twice();
-        assert_ended(&app, &request, end).await;
-    }
-}
-
-#[sqlx::test(migrations = false)]
-async fn it_ends_the_same_when_any_call_is_lost_on_either_way(pool: PgPool) {
-    migrate(&pool).await;
-    for end in ENDS {
-        let (app, request) = end.scene(&pool);
-        let _ = app.place(&request).await;
-        for call in 0..app.world.calls().len() {
-            for fault in [Fault::LoseRequest, Fault::LoseAnswer] {
-                let (app, request) = end.scene(&pool);
-                app.world.fail_call(call, fault.clone());
-                let first = app.place(&request).await;
-                // Without a row nothing can be driven on: the client is told to send the request again.
-                assert_eq!(matches!(first, Err(PlaceError::Unavailable { .. })), call == 0, "{end:?} {fault:?} {call}");
-                assert_ended(&app, &request, end).await;
-            }
-        }
-    }
-}
-
-#[sqlx::test(migrations = false)]
-async fn it_unwinds_when_each_step_is_refused(pool: PgPool) {
-    migrate(&pool).await;
-    for method in [Method::Reserve, Method::Authorise] {
+    for (request, lines, expected) in cases {
         let app = App::new(&pool);
-        let request = request();
-        app.world.fail(method, Fault::Refuse(refusal("NO")));
-        for _ in 0..2 {
-            let refused = app.place(&request).await;
-            assert!(matches!(refused, Err(PlaceError::Refused(why)) if why == refusal("NO")), "{method:?}");
+        let request = PlaceRequest { customer: CustomerId::generate(), ..request };
+        if let Some(lines) = lines {
+            app.world.sell(lines);
         }
-        assert_clean_slate(&app, app.world.order_of(request.cart).unwrap(), false).await;
-    }
-}
-
-#[sqlx::test(migrations = false)]
-async fn it_recovers_from_a_crash_at_every_point(pool: PgPool) {
-    migrate(&pool).await;
-    for end in ENDS {
-        let (app, request) = end.scene(&pool);
         let _ = app.place(&request).await;
-        for call in 0..app.world.calls().len() {
-            for fault in [Fault::HoldBefore, Fault::HoldAfter] {
-                let (app, request) = end.scene(&pool);
-                app.world.fail_call(call, fault.clone());
-                tokio::select! {
-                    _ = app.place(&request) => panic!("{end:?} {fault:?} {call}: did not crash"),
-                    () = app.world.reached.notified() => {}
-                }
-                app.recover().await;
-                assert_ended(&app, &request, end).await;
-            }
-        }
+        assert_eq!(app.world.calls(), expected);
     }
 }
 
@@ -279,7 +172,7 @@ async fn two_drivers_place_an_order_once(pool: PgPool) {
     }
     assert_eq!(tasks.len(), 4);
     futures::future::join_all(tasks.into_iter().map(|task| app.recovery.turn(task))).await;
-    assert_ended(&app, &request, End::Placed).await;
+    assert_placed(&app, &request).await;
 }
 
 #[sqlx::test(migrations = false)]
@@ -290,7 +183,7 @@ async fn two_requests_with_one_key_make_one_order(pool: PgPool) {
     let answers = futures::future::join_all((0..8).map(|_| app.place(&request))).await;
     let ids: Vec<_> = answers.into_iter().map(|answer| answer.unwrap()).map(|order| (order.id, order.state)).collect();
     assert!(ids.iter().all(|id| *id == ids[0] && id.1 == OrderState::Placed), "{ids:?}");
-    assert_ended(&app, &request, End::Placed).await;
+    assert_placed(&app, &request).await;
     let orders: i64 = sqlx::query_scalar("select count(*) from customer_order").fetch_one(&pool).await.unwrap();
     assert_eq!(orders, 1);
 }
@@ -320,7 +213,7 @@ async fn an_undecided_order_is_answered_as_pending_and_driven_on(pool: PgPool) {
     let order = app.sagas.place.place(&request, until).await.unwrap();
     assert_eq!(order.state, OrderState::Pending);
     app.recover().await;
-    assert_ended(&app, &request, End::Placed).await;
+    assert_placed(&app, &request).await;
 }
 
 #[sqlx::test(migrations = false)]

@@ -2,6 +2,7 @@
 
 mod cut;
 mod lifecycle;
+mod operator;
 mod order;
 mod page;
 mod personal;
@@ -12,6 +13,7 @@ mod shares;
 
 pub use cut::{CutLine, UnorderableCut, total_of};
 pub use lifecycle::{Fate, IllegalTransition, OrderEvent, OrderState};
+pub use operator::{Decision, Driving, NotPossible, OperatorAction, RefundStanding, Standing};
 pub use order::{Order, OrderLine};
 pub use page::{InvalidPageToken, LINES_PER_PAGE_MAX, PageToken, orders_that_fit};
 pub use personal::{CardToken, DeliveryAddress};

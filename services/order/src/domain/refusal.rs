@@ -53,4 +53,9 @@ impl Refusal {
             format!("{waiting_for} did not answer in time; the order was not placed, order again with a new key");
         Self::new(RefusalKind::Aborted, "PLACEMENT_TIMED_OUT", message)
     }
+
+    /// An operator had the order unwound. `Aborted` for the same reason.
+    pub fn called_off() -> Self {
+        Self::new(RefusalKind::Aborted, "ORDER_CALLED_OFF", "the order could not be placed; order again with a new key")
+    }
 }

@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::domain::{Excess, IllegalTransition, OrderState, Refusal, RefusalKind};
 use crate::sagas::place_order::PlaceError;
-use crate::store::{ReturnRefused, StoreError};
+use crate::store::{OperatorError, ReturnRefused, StoreError};
 
 /// Longer than a restart of a service takes, short enough for a shopper to wait.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -54,6 +54,15 @@ pub(super) fn of_return(error: ReturnRefused) -> Status {
             status::failed_precondition("RETURN_EXCEEDS_ORDER", "more units than the order has left", &violations)
         }
         ReturnRefused::Store(error) => of_store(error),
+    }
+}
+
+pub(super) fn of_operator(error: OperatorError) -> Status {
+    match error {
+        OperatorError::NotFound => order_not_found(),
+        OperatorError::KeyReused => key_reused(),
+        OperatorError::NotPossible(no) => status::failed_precondition(no.reason, no.message, &[]),
+        OperatorError::Store(error) => of_store(error),
     }
 }
 

@@ -1,9 +1,11 @@
-//! The edge: `order.v1` as a gRPC service, and the clients of the services that the sagas call. Wire types end here.
+//! The edge: `order.v1` as gRPC services, and the clients of the services that the sagas call. Wire types end here.
 
 pub mod clients;
 mod error;
+mod operator;
 mod service;
 mod validate;
 mod wire;
 
+pub use operator::OperatorGrpc;
 pub use service::OrderGrpc;

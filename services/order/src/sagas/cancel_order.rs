@@ -3,7 +3,7 @@
 //! 1. **Cancel** (pivot): in one transaction under the row lock the order becomes cancelled, `order.cancelled.v1` goes to the
 //!    outbox, and the duty to void stands in the row. Shipping races for the same row and exactly one of them wins. Repeating it
 //!    finds the order cancelled.
-//! 2. **Void** (retried until it succeeds, by the recovery worker). Key: the order.
+//! 2. **Void** (retried until it succeeds, by the recovery worker). Key: the order. A refusal parks it: that never mends itself.
 //!
 //! Inventory gives the stock back on the event. Nothing is compensated: a cancelled order stays cancelled.
 
@@ -15,7 +15,7 @@ use sabotage::crash_point;
 use tokio::sync::Notify;
 
 use super::{CallError, Callees};
-use crate::store::{Cancelled, Store, StoreError};
+use crate::store::{Cancelled, Lease, Store, StoreError};
 
 /// How long one call to void may take.
 const CALL_MAX: Duration = Duration::from_secs(3);
@@ -49,24 +49,24 @@ impl CancelOrder {
     }
 
     /// Tries the second step once. False when it is to be tried again.
-    pub(crate) async fn void(&self, id: OrderId) -> Result<bool, StoreError> {
+    pub(crate) async fn void(&self, lease: &mut Lease) -> Result<bool, StoreError> {
+        let id = lease.order;
         crash_point("order.void-cancelled.before-call").await;
-        let voided = self.callees.payment.void(id, CALL_MAX).await;
+        let voided = lease.beside(&self.store, self.callees.payment.void(id, CALL_MAX)).await;
         crash_point("order.void-cancelled.after-call").await;
         match voided {
-            Ok(()) => {
-                self.store.mark_voided(id).await?;
-                Ok(true)
-            }
-            Err(CallError::Unknown { callee, detail }) => {
+            // Whether or not the lease is still ours: another driver asks again, and is told the same.
+            Some(Ok(())) => drop(self.store.mark_voided(lease).await?),
+            None => {}
+            Some(Err(CallError::Unknown { callee, detail })) => {
                 tracing::warn!(order_id = %id, callee, detail, "void not confirmed yet");
-                Ok(false)
+                return Ok(false);
             }
             // Capture follows shipping, which cancelling excludes: somebody must look.
-            Err(CallError::Refused(refusal)) => {
-                tracing::error!(order_id = %id, %refusal, "void of a cancelled order was refused");
-                Ok(false)
+            Some(Err(CallError::Refused(refusal))) => {
+                self.store.park(id, lease.fence, &format!("void of a cancelled order was {refusal}")).await?;
             }
         }
+        Ok(true)
     }
 }

@@ -5,13 +5,22 @@
 //! - [`return_order`]: **store the return** (pivot), refund the payment.
 //!
 //! The last two begin with their pivot, so they have nothing to compensate: what follows it is retried until it succeeds.
+//!
+//! # Errors, told apart
+//! A callee's answer is **done**, **refused** (final: without effect, and a repeat gets the same) or **unknown** (retryable: ask again
+//! under the same key). Before a pivot a refusal unwinds; where it has no right to be (a compensation, a step after a pivot) the saga is
+//! **parked**: it keeps its state and waits for a person, as does one that has failed too many turns (`patience`). The keys stand in
+//! `callees`, beside each call.
 
 mod callees;
 pub mod cancel_order;
+mod patience;
 pub mod place_order;
 pub mod return_order;
 
 pub use callees::{CallError, Callees, Cart, Cut, Inventory, Payment};
+pub(crate) use patience::Next;
+pub use patience::Patience;
 
 use std::sync::Arc;
 
@@ -41,7 +50,7 @@ impl Sagas {
         Self {
             place: place_order::PlaceOrder::new(store.clone(), callees.clone(), settings),
             cancel: cancel_order::CancelOrder::new(store.clone(), callees.clone(), wake.clone()),
-            give_back: return_order::ReturnOrder::new(store.clone(), callees),
+            give_back: return_order::ReturnOrder::new(store.clone(), callees, settings.patience),
             store,
             wake,
         }

@@ -3,40 +3,38 @@
 //! 1. **Store the return** (pivot): in one transaction under the order's row lock the units are taken off what is left, and the
 //!    return stands with its amount and the duty to refund it. A repeat under the same key finds it.
 //! 2. **Refund** (retried until it succeeds, first by the request, then by the refund worker). Key: the return's id. Before the
-//!    capture payment refuses it for now, which is the usual case of a return right after shipping.
+//!    capture payment refuses it for now, which is the usual case of a return right after shipping. Any other refusal parks it.
 //!
 //! Any number of returns of one order may run at once: the lock orders them, and each takes from what the ones before it left.
 
 use std::time::Duration;
 
-use chassis::retry::Backoff;
 use chassis::trace_context::current_traceparent;
 use ids::{OrderId, RefundId};
 use sabotage::crash_point;
 use tokio::time::Instant;
 
+use super::patience::{Next, Patience};
 use super::{CallError, Callees};
 use crate::domain::{ReturnRequest, ReturnState, Share};
-use crate::store::{Driver, DueRefund, Return, ReturnRefused, Store, StoreError};
+use crate::store::{DueRefund, Fence, Return, ReturnRefused, Store, StoreError};
 
 /// How long one call to refund may take.
 const CALL_MAX: Duration = Duration::from_secs(3);
-/// Longer than a call, so that nobody takes over while one runs; if somebody does, the key makes it harmless.
+/// Longer than a call, so that nobody takes over while one runs; if somebody does, the key and the fencing token make it harmless.
 pub(crate) const LEASE: Duration = Duration::from_secs(4);
-/// Between turns. A capture usually follows within a second; a payment service that is down is asked every few seconds.
-const BETWEEN_TURNS: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
-
 /// Takes returns. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReturnOrder {
     store: Store,
     callees: Callees,
+    patience: Patience,
 }
 
 impl ReturnOrder {
     /// The saga over a store and the services it calls.
-    pub const fn new(store: Store, callees: Callees) -> Self {
-        Self { store, callees }
+    pub const fn new(store: Store, callees: Callees, patience: Patience) -> Self {
+        Self { store, callees, patience }
     }
 
     /// Takes units back, then tries to refund them until `until`. If that does not succeed, it is driven on without the caller.
@@ -44,13 +42,12 @@ impl ReturnOrder {
     /// # Errors
     /// [`ReturnRefused`].
     pub async fn take_back(&self, request: &ReturnRequest, until: Instant) -> Result<Return, ReturnRefused> {
-        let driver = Driver::generate();
-        let traceparent = current_traceparent();
-        let mut stored = self.store.take_back(request, RefundId::generate(), driver, LEASE, traceparent).await?;
+        let mut stored = self.store.take_back(request, RefundId::generate(), LEASE, current_traceparent()).await?;
         if let Some(accepted) = stored.fresh.take() {
             let within = until.saturating_duration_since(Instant::now()).min(CALL_MAX);
-            let due = Due { id: stored.id, order: request.order, shares: &accepted.shares, attempts: 0 };
-            if self.refund(due, driver, within).await? {
+            let due =
+                Due { id: stored.id, order: request.order, shares: &accepted.shares, attempts: 0, fence: Fence::FIRST };
+            if self.refund(due, within).await? {
                 stored.state = ReturnState::Refunded;
             }
         }
@@ -58,20 +55,20 @@ impl ReturnOrder {
     }
 
     /// One turn of the refund worker at one refund.
-    pub(crate) async fn turn(&self, due: &DueRefund, driver: Driver) -> Result<(), StoreError> {
-        let due = Due { id: due.id, order: due.order, shares: &due.shares, attempts: due.attempts };
-        self.refund(due, driver, CALL_MAX).await.map(drop)
+    pub(crate) async fn turn(&self, due: &DueRefund) -> Result<(), StoreError> {
+        let DueRefund { id, order, ref shares, fence, attempts, .. } = *due;
+        self.refund(Due { id, order, shares, attempts, fence }, CALL_MAX).await.map(drop)
     }
 
-    /// Tries the second step once; whether it is done.
-    async fn refund(&self, due: Due<'_>, driver: Driver, within: Duration) -> Result<bool, StoreError> {
-        let Due { id, order, shares, attempts } = due;
+    /// Tries the second step once; whether payment has confirmed it.
+    async fn refund(&self, due: Due<'_>, within: Duration) -> Result<bool, StoreError> {
+        let Due { id, order, shares, attempts, fence } = due;
         crash_point("order.refund.before-call").await;
         let refunded = self.callees.payment.refund(id, order, shares, within).await;
         crash_point("order.refund.after-call").await;
         match refunded {
             Ok(()) => {
-                self.store.refund_confirmed(id).await?;
+                self.store.refund_confirmed(id, fence).await?;
                 return Ok(true);
             }
             Err(CallError::Unknown { callee, detail }) => {
@@ -82,11 +79,14 @@ impl ReturnOrder {
             }
             // The return fits the order, so the refund fits the capture: somebody must look. The money is owed all the same.
             Err(CallError::Refused(refusal)) => {
-                tracing::error!(return_id = %id, order_id = %order, %refusal, "refund was refused");
+                self.store.park_refund(id, fence, &format!("refund was {refusal}")).await?;
+                return Ok(false);
             }
         }
-        let failures = u32::try_from(attempts).unwrap_or(0).saturating_add(1);
-        self.store.put_off_refund(id, driver, BETWEEN_TURNS.delay_now(failures)).await?;
+        match self.patience.after_failure(attempts) {
+            Next::Again(delay) => self.store.put_off_refund(id, fence, delay).await?,
+            Next::Park(reason) => drop(self.store.park_refund(id, fence, &reason).await?),
+        }
         Ok(false)
     }
 }
@@ -97,4 +97,5 @@ struct Due<'a> {
     order: OrderId,
     shares: &'a [Share],
     attempts: i32,
+    fence: Fence,
 }

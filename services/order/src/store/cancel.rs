@@ -5,6 +5,8 @@ use ids::{CustomerId, OrderId};
 use outbox::NewEvent;
 use sabotage::crash_point;
 
+use super::fence::is_unguarded;
+use super::lease::Lease;
 use super::row::parse_state;
 use super::{Store, StoreError};
 use crate::domain::{IllegalTransition, OrderEvent, OrderState};
@@ -58,16 +60,19 @@ impl Store {
         Ok(Cancelled::Now)
     }
 
-    /// Notes that the payment of a cancelled order is voided: nothing is left to do for it.
-    pub async fn mark_voided(&self, id: OrderId) -> Result<(), StoreError> {
+    /// Notes that the payment of a cancelled order is voided: nothing is left to do for it. False when the lease is another driver's.
+    pub async fn mark_voided(&self, lease: &Lease) -> Result<bool, StoreError> {
         crash_point("order.mark-voided.before-commit").await;
-        sqlx::query!(
-            "update customer_order set driver = null, drive_after = null where order_id = $1 and state = 'cancelled'",
-            id.as_uuid(),
+        let updated = sqlx::query!(
+            "update customer_order set drive_after = null
+             where order_id = $1 and (state = 'cancelled' and fence = $2 or $3)",
+            lease.order.as_uuid(),
+            lease.fence.as_i64(),
+            is_unguarded(),
         )
         .execute(&self.pool)
         .await?;
         crash_point("order.mark-voided.after-commit").await;
-        Ok(())
+        Ok(updated.rows_affected() > 0)
     }
 }

@@ -1,11 +1,14 @@
 //! The order service's database. Each statement stands beside the function that runs it; statements that move an order on are
-//! guarded by the state they start from, so a race has one winner and the loser is told.
+//! guarded by the state they start from and, in a driver's hand, by its fencing token: a race has one winner and the loser is told.
 //!
 //! Commits of one order that is placed, shipped and captured: the pending row with its lines (one statement), the pivot (state
 //! and outbox in one transaction), then three that are shared by whole batches: scheduling, shipping, noting the capture.
 
 mod cancel;
+mod fence;
 mod lease;
+mod operator;
+mod parking;
 mod payments;
 mod place;
 mod read;
@@ -23,7 +26,9 @@ pub(crate) use payments::{mark_captured, mark_paid_back};
 pub(crate) use ship::schedule;
 
 pub use cancel::Cancelled;
-pub use lease::{Claimed, Driver, Duty};
+pub use fence::Fence;
+pub use lease::{Claimed, Duty, Lease};
+pub use operator::OperatorError;
 pub use place::{KnownRequest, NewOrder};
 pub use refunds::DueRefund;
 pub use returns::{Return, ReturnRefused};

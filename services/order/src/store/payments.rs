@@ -24,5 +24,6 @@ pub(crate) async fn mark_captured(conn: &mut PgConnection, id: OrderId, amount: 
 
 /// Notes that a return was paid back. False when there is no such return, or it was worth something else.
 pub(crate) async fn mark_paid_back(conn: &mut PgConnection, id: RefundId, amount: Money) -> Result<bool, sqlx::Error> {
-    Ok(mark_refunded(conn, id).await? == Some(amount.minor_units()))
+    let marked = mark_refunded(conn, id, None).await?;
+    Ok(marked.is_some_and(|marked| marked.amount_minor == amount.minor_units()))
 }

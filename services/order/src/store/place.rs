@@ -8,7 +8,8 @@ use ids::{CustomerId, IdempotencyKey, OrderId};
 use outbox::NewEvent;
 use sabotage::crash_point;
 
-use super::lease::Driver;
+use super::fence::{Fence, is_unguarded};
+use super::lease::Lease;
 use super::{Store, StoreError, refusal};
 use crate::domain::{Order, OrderLine, PlaceRequest, Refusal, RequestDigest};
 use crate::sagas::place_order::Step;
@@ -35,9 +36,7 @@ pub struct NewOrder<'a> {
     pub order: &'a Order,
     /// The request that asked for it.
     pub request: &'a PlaceRequest,
-    /// Who drives it, and for how long nobody else does.
-    pub driver: Driver,
-    /// See `driver`.
+    /// How long nobody else drives it.
     pub lease: Duration,
     /// From here on it must not be stored any more, by the database's clock.
     pub not_after: DateTime<Utc>,
@@ -65,8 +64,8 @@ impl Store {
     /// Stores a pending order and its lines in one statement: one round trip, one commit. After it the order is driven to an
     /// end whatever happens to this process.
     ///
-    /// False when nothing was stored: a request with the same key was first, or `not_after` has passed.
-    pub async fn insert_pending(&self, new: NewOrder<'_>) -> Result<bool, StoreError> {
+    /// The caller drives it. `None` when nothing was stored: a request with the same key was first, or `not_after` has passed.
+    pub async fn insert_pending(&self, new: NewOrder<'_>) -> Result<Option<Lease>, StoreError> {
         let NewOrder { order, request, .. } = &new;
         let column =
             |text: fn(&OrderLine) -> &str| order.lines.iter().map(|line| text(line).to_owned()).collect::<Vec<_>>();
@@ -78,7 +77,7 @@ impl Store {
                 insert into customer_order (
                     order_id, customer_id, idempotency_key, request_digest, home_region, cart_id, state, currency, total_minor,
                     line_count, card_token, delivery_recipient, delivery_street, delivery_city, delivery_postal_code,
-                    delivery_country, traceparent, driver, drive_after, created_at)
+                    delivery_country, traceparent, fence, drive_after, created_at)
                 select $1, $2, $3, $4, $5, $6, 'pending', $7, $8, cardinality($9::text[]), $10, $11, $12, $13, $14, $15, $16,
                        $17, now() + make_interval(secs => $18), $19
                 where clock_timestamp() < $20
@@ -106,7 +105,7 @@ impl Store {
             order.delivery.postal_code,
             order.delivery.country,
             new.traceparent,
-            new.driver.as_uuid(),
+            Fence::FIRST.as_i64(),
             new.lease.as_secs_f64(),
             order.created_at,
             new.not_after,
@@ -118,18 +117,22 @@ impl Store {
         .fetch_one(&self.pool)
         .await?;
         crash_point("order.insert-pending.after-commit").await;
-        Ok(inserted > 0)
+        Ok((inserted > 0).then(|| Lease::new(order.id, Fence::FIRST, new.lease)))
     }
 
     /// The pivot: the order is placed and its event is in the outbox, in one transaction. Durable before the shopper is told.
     ///
-    /// False when it was no longer pending. The row lock makes one winner of two drivers, so there is one event.
-    pub async fn mark_placed(&self, order: &Order) -> Result<bool, StoreError> {
+    /// False when the lease is another driver's or the order no longer pending. The row lock makes one winner of two drivers, so
+    /// there is one event.
+    pub async fn mark_placed(&self, order: &Order, lease: &Lease) -> Result<bool, StoreError> {
         let mut transaction = chassis::database::begin(&self.pool).await?;
         let updated = sqlx::query!(
-            "update customer_order set state = 'placed', card_token = null, driver = null, drive_after = null
-             where order_id = $1 and state = 'pending'",
+            "update customer_order
+             set state = 'placed', unwind_from = null, refusal = null, card_token = null, drive_after = null
+             where order_id = $1 and (state = 'pending' and fence = $2 or $3)",
             order.id.as_uuid(),
+            lease.fence.as_i64(),
+            is_unguarded(),
         )
         .execute(&mut *transaction)
         .await?;
@@ -145,18 +148,22 @@ impl Store {
     }
 
     /// Turns a pending order round: from here on only compensations run, beginning with that of `unwind_from`. Durable before
-    /// the first of them. The card's token is of no more use.
+    /// the first of them; renews the lease. The card's token is of no more use.
     ///
-    /// False when it was no longer pending.
-    pub async fn mark_compensating(&self, id: OrderId, unwind_from: Step, why: &Refusal) -> Result<bool, StoreError> {
+    /// False when the lease is another driver's or the order no longer pending.
+    pub async fn mark_compensating(&self, lease: &Lease, unwind_from: Step, why: &Refusal) -> Result<bool, StoreError> {
         crash_point("order.mark-compensating.before-commit").await;
         let updated = sqlx::query!(
             "update customer_order
-             set state = 'compensating', unwind_from = $2, refusal = $3, card_token = null, attempts = 0
-             where order_id = $1 and state = 'pending'",
-            id.as_uuid(),
+             set state = 'compensating', unwind_from = $2, refusal = $3, card_token = null, attempts = 0,
+                 drive_after = now() + make_interval(secs => $4)
+             where order_id = $1 and (state = 'pending' and fence = $5 or $6)",
+            lease.order.as_uuid(),
             unwind_from.name(),
             refusal::encode(why),
+            lease.length.as_secs_f64(),
+            lease.fence.as_i64(),
+            is_unguarded(),
         )
         .execute(&self.pool)
         .await?;
@@ -166,13 +173,15 @@ impl Store {
 
     /// Ends a compensating order, of which nothing is left elsewhere. The refusal stays for repeats of the request.
     ///
-    /// False when it was not compensating.
-    pub async fn mark_rejected(&self, id: OrderId) -> Result<bool, StoreError> {
+    /// False when the lease is another driver's or the order not compensating.
+    pub async fn mark_rejected(&self, lease: &Lease) -> Result<bool, StoreError> {
         crash_point("order.mark-rejected.before-commit").await;
         let updated = sqlx::query!(
-            "update customer_order set state = 'rejected', unwind_from = null, driver = null, drive_after = null
-             where order_id = $1 and state = 'compensating'",
-            id.as_uuid(),
+            "update customer_order set state = 'rejected', unwind_from = null, drive_after = null
+             where order_id = $1 and (state = 'compensating' and fence = $2 or $3)",
+            lease.order.as_uuid(),
+            lease.fence.as_i64(),
+            is_unguarded(),
         )
         .execute(&self.pool)
         .await?;

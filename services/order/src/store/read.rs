@@ -14,7 +14,7 @@ impl Store {
     /// The order, whoever's it is. `None` when there is none.
     pub async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
         let mut conn = self.pool.acquire().await?;
-        load(&mut conn, &[id.as_uuid()]).await?.pop().transpose()
+        load(&mut conn, &[id.as_uuid()]).await?.remove(&id.as_uuid()).transpose()
     }
 
     /// The order, if it is this customer's. A stranger's is `None`, like one that never was.
@@ -56,14 +56,17 @@ impl Store {
         .await?;
         let taken = orders_that_fit(found.iter().take(page_size).map(|row| i64::from(row.line_count)));
         let ids: Vec<_> = found.iter().take(taken).map(|row| row.order_id).collect();
-        let mut orders = load(&mut conn, &ids).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut orders = load(&mut conn, &ids).await?.into_values().collect::<Result<Vec<_>, _>>()?;
         orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.id));
         Ok((orders, taken < found.len()))
     }
 }
 
-/// The orders named that exist, in no particular order, each with its lines by offer. A corrupt one does not hide the others.
-pub(super) async fn load(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Result<Order, StoreError>>, StoreError> {
+/// Orders by id; a corrupt one does not hide the others.
+type Loaded = HashMap<Uuid, Result<Order, StoreError>>;
+
+/// The orders named that exist, each with its lines by offer.
+pub(super) async fn load(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Loaded, StoreError> {
     let rows = sqlx::query_as!(
         OrderRow,
         "select order_id, customer_id, cart_id, home_region, state, refusal, currency, total_minor, captured, refunded_minor,
@@ -75,7 +78,7 @@ pub(super) async fn load(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Re
     .fetch_all(&mut *conn)
     .await?;
     if rows.is_empty() {
-        return Ok(Vec::new());
+        return Ok(HashMap::new());
     }
     let mut lines = HashMap::<Uuid, Vec<LineRow>>::with_capacity(rows.len());
     for line in load_lines(conn, ids).await? {
@@ -83,7 +86,7 @@ pub(super) async fn load(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Re
     }
     let orders = rows.into_iter().map(|row| {
         let lines = lines.remove(&row.order_id).unwrap_or_default();
-        row.into_order(lines)
+        (row.order_id, row.into_order(lines))
     });
     Ok(orders.collect())
 }

@@ -1,4 +1,5 @@
-//! The queue of returns whose refund is not confirmed. Leases and back-offs work as those of orders do, see `lease`.
+//! The queue of returns whose refund is not confirmed. Leases, fencing tokens and back-offs work as those of orders do, see `lease`;
+//! only that a turn is a single call, for which the lease is long enough without renewing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use sabotage::crash_point;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::lease::Driver;
+use super::fence::{Fence, is_unguarded};
 use super::row::parse;
 use super::{Store, StoreError};
 use crate::domain::{Share, shares_of};
@@ -22,6 +23,8 @@ pub struct DueRefund {
     pub order: OrderId,
     /// What each seller pays back.
     pub shares: Vec<Share>,
+    /// The token of the claim.
+    pub fence: Fence,
     /// Turns before this one.
     pub attempts: i32,
     /// The trace it belongs to.
@@ -30,39 +33,34 @@ pub struct DueRefund {
 
 impl Store {
     /// Claims up to `limit` refunds that nobody drives, those that wait longest first.
-    pub async fn claim_refunds(
-        &self,
-        limit: usize,
-        driver: Driver,
-        lease: Duration,
-    ) -> Result<Vec<DueRefund>, StoreError> {
+    pub async fn claim_refunds(&self, limit: usize, lease: Duration) -> Result<Vec<DueRefund>, StoreError> {
         crash_point("order.claim-refunds.before-commit").await;
         let rows = sqlx::query!(
-            "update order_return set driver = $1, drive_after = now() + make_interval(secs => $2)
+            "update order_return set fence = fence + 1, drive_after = now() + make_interval(secs => $1)
              where return_id in (
                 select return_id from order_return
                 where drive_after < now()
                 order by drive_after
-                limit $3
+                limit $2
                 for update skip locked
              )
-             returning return_id, order_id, attempts, traceparent",
-            driver.as_uuid(),
+             returning return_id, order_id, attempts, traceparent, fence",
             lease.as_secs_f64(),
             i64::try_from(limit).unwrap_or(i64::MAX),
         )
         .fetch_all(&self.pool)
         .await?;
-        crash_point("order.claim-refunds.after-commit").await;
         if rows.is_empty() {
             return Ok(Vec::new());
         }
+        crash_point("order.claim-refunds.after-commit").await;
         let ids: Vec<_> = rows.iter().map(|row| row.return_id).collect();
         let mut shares = self.refund_shares(&ids).await?;
         let due = rows.into_iter().map(|row| DueRefund {
             id: RefundId::from_uuid(row.return_id),
             order: OrderId::from_uuid(row.order_id),
             shares: shares.remove(&row.return_id).unwrap_or_default(),
+            fence: Fence::from_row(row.fence),
             attempts: row.attempts,
             traceparent: row.traceparent,
         });
@@ -95,16 +93,17 @@ impl Store {
         shares.collect()
     }
 
-    /// Ends a turn that did not get the refund confirmed: the next one begins after `delay`.
-    pub async fn put_off_refund(&self, id: RefundId, driver: Driver, delay: Duration) -> Result<(), StoreError> {
+    /// Ends a turn that did not get the refund confirmed: the next one begins after `delay`. Nothing happens if the refund is not this
+    /// driver's any more.
+    pub async fn put_off_refund(&self, id: RefundId, fence: Fence, delay: Duration) -> Result<(), StoreError> {
         crash_point("order.put-off-refund.before-commit").await;
         sqlx::query!(
-            "update order_return
-             set driver = null, drive_after = now() + make_interval(secs => $3), attempts = attempts + 1
-             where return_id = $1 and driver = $2 and state = 'requested'",
+            "update order_return set drive_after = now() + make_interval(secs => $3), attempts = attempts + 1
+             where return_id = $1 and drive_after is not null and (fence = $2 or $4)",
             id.as_uuid(),
-            driver.as_uuid(),
+            fence.as_i64(),
             delay.as_secs_f64(),
+            is_unguarded(),
         )
         .execute(&self.pool)
         .await?;
@@ -112,40 +111,56 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that payment confirmed a refund, see [`mark_refunded`].
-    pub async fn refund_confirmed(&self, id: RefundId) -> Result<(), StoreError> {
+    /// Notes that payment confirmed a refund, see [`mark_refunded`]. False when it is not this driver's any more; then whoever has it,
+    /// or the event, notes it.
+    pub async fn refund_confirmed(&self, id: RefundId, fence: Fence) -> Result<bool, StoreError> {
         let mut conn = self.pool.acquire().await?;
         crash_point("order.mark-refunded.before-commit").await;
-        mark_refunded(&mut conn, id).await?;
+        let marked = mark_refunded(&mut conn, id, Some(fence)).await?;
         crash_point("order.mark-refunded.after-commit").await;
-        Ok(())
+        Ok(marked.is_some_and(|marked| marked.is_first))
     }
 }
 
-/// Marks a return refunded and adds its amount to the order's sum, in one statement and once: the answer of the call and the
-/// event both come here, and whoever is second finds nothing to do. Returns the amount in minor units, `None` for no such return.
+/// A return that was to be marked refunded.
+pub(super) struct Marked {
+    /// What it is worth, in minor units.
+    pub amount_minor: i64,
+    /// Whether it was marked just now.
+    pub is_first: bool,
+}
+
+/// Marks a return refunded and adds its amount to the order's sum, in one statement and once: the answer of the call (with the token
+/// of its driver) and the event (without one) both come here, and whoever is second finds nothing to do. `None` for no such return.
 ///
 /// The order's row is locked before the return's, as when a return is stored: two statements never wait for each other in a
 /// circle.
-pub(super) async fn mark_refunded(conn: &mut PgConnection, id: RefundId) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar!(
+pub(super) async fn mark_refunded(
+    conn: &mut PgConnection,
+    id: RefundId,
+    fence: Option<Fence>,
+) -> Result<Option<Marked>, sqlx::Error> {
+    sqlx::query_as!(
+        Marked,
         r#"with found as (
             select customer_order.order_id, order_return.amount_minor
             from order_return join customer_order on customer_order.order_id = order_return.order_id
             where return_id = $1
             for update of customer_order
          ), marked as (
-            update order_return set state = 'refunded', driver = null, drive_after = null
+            update order_return set state = 'refunded', drive_after = null, parked_at = null, parked_reason = null
             from found
-            where return_id = $1 and state = 'requested'
+            where return_id = $1 and (state = 'requested' and ($2::bigint is null or fence = $2) or $3)
             returning found.order_id, found.amount_minor
          ), summed as (
             update customer_order set refunded_minor = refunded_minor + marked.amount_minor
             from marked
             where customer_order.order_id = marked.order_id
          )
-         select amount_minor from found"#,
+         select amount_minor, exists (select from marked) as "is_first!" from found"#,
         id.as_uuid(),
+        fence.map(Fence::as_i64),
+        fence.is_some() && is_unguarded(),
     )
     .fetch_optional(conn)
     .await

@@ -7,7 +7,7 @@ use ids::RefundId;
 use sabotage::crash_point;
 use sqlx::PgConnection;
 
-use super::lease::Driver;
+use super::fence::Fence;
 use super::read::load_lines;
 use super::row::parse_state;
 use super::{Store, StoreError};
@@ -56,13 +56,12 @@ impl From<sqlx::Error> for ReturnRefused {
 }
 
 impl Store {
-    /// Stores a return of units of a shipped order, as `id`, with the duty to refund it: `driver` has it for `lease`. A repeat
-    /// of the request finds the first return.
+    /// Stores a return of units of a shipped order, as `id`, with the duty to refund it, which the caller has for `lease` ([`Fence::FIRST`]).
+    /// A repeat of the request finds the first return.
     pub async fn take_back(
         &self,
         request: &ReturnRequest,
         id: RefundId,
-        driver: Driver,
         lease: Duration,
         traceparent: Option<String>,
     ) -> Result<Return, ReturnRefused> {
@@ -91,7 +90,7 @@ impl Store {
             UnacceptableReturn::Amount(error) => corrupt(error.to_string()).into(),
         })?;
         let amount_minor = accepted.amount_minor;
-        insert(&mut transaction, request, (id, amount_minor), (driver, lease), traceparent).await?;
+        insert(&mut transaction, request, (id, amount_minor), lease, traceparent).await?;
         crash_point("order.take-back.before-commit").await;
         transaction.commit().await?;
         crash_point("order.take-back.after-commit").await;
@@ -121,7 +120,7 @@ async fn insert(
     conn: &mut PgConnection,
     request: &ReturnRequest,
     (id, amount_minor): (RefundId, i64),
-    (driver, lease): (Driver, Duration),
+    lease: Duration,
     traceparent: Option<String>,
 ) -> Result<(), sqlx::Error> {
     let offers: Vec<_> = request.lines.iter().map(|line| line.offer.to_string()).collect();
@@ -131,7 +130,7 @@ async fn insert(
         "with wanted as (
             select offer_id, quantity from unnest($8::text[], $9::bigint[]) as line (offer_id, quantity)
          ), returned as (
-            insert into order_return (return_id, order_id, idempotency_key, request_digest, state, amount_minor, driver,
+            insert into order_return (return_id, order_id, idempotency_key, request_digest, state, amount_minor, fence,
                                       drive_after, traceparent, created_at)
             values ($1, $2, $3, $4, 'requested', $5, $6, now() + make_interval(secs => $7), $10, now())
          ), lines as (
@@ -145,7 +144,7 @@ async fn insert(
         request.idempotency_key.as_str(),
         digest.as_bytes(),
         amount_minor,
-        driver.as_uuid(),
+        Fence::FIRST.as_i64(),
         lease.as_secs_f64(),
         &offers,
         &quantities,

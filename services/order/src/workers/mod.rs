@@ -4,8 +4,10 @@
 //! - [`refunds`]: drives refunds to the end.
 //! - [`fulfilment`]: ships what was placed.
 //! - [`payment_events`]: notes what payment did.
+//! - [`parked`]: shows how much waits for a person.
 
 pub mod fulfilment;
+pub mod parked;
 pub mod payment_events;
 pub mod recovery;
 pub mod refunds;
@@ -48,6 +50,11 @@ pub fn start(workers: &mut Workers, pool: &PgPool, config: &Config, sagas: &Saga
     });
     let recovery = recovery::Recovery::new(sagas.clone());
     workers.spawn("recovery", move |token| run(recovery.clone(), token));
+    let store = sagas.store.clone();
+    workers.spawn("parked", move |token| {
+        let store = store.clone();
+        async move { parked::watch(&store, token).await }
+    });
     let refunds = refunds::Refunds::new(sagas.clone());
     workers.spawn("refunds", move |token| run(refunds.clone(), token));
 }

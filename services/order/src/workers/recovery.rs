@@ -3,32 +3,20 @@
 
 use std::time::Duration;
 
-use chassis::retry::Backoff;
 use chassis::trace_context::span_with_parent;
-use ids::OrderId;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Queue;
-use crate::sagas::Sagas;
 use crate::sagas::place_order::Turn;
-use crate::store::{Claimed, Driver, Duty, StoreError};
+use crate::sagas::{Next, Sagas};
+use crate::store::{Claimed, Duty, Lease, StoreError};
 
 /// A turn takes at most this long, so that orders which wait for one service do not keep the slots from others.
 const TURN_MAX: Duration = Duration::from_secs(2);
-/// Between turns of one order. Below a second at first, as a payment in doubt is usually settled within one.
-const BETWEEN_TURNS: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
-
 /// The queue of orders that nobody drives.
 #[derive(Debug, Clone)]
 pub struct Recovery(Sagas);
-
-/// An order claimed by a driver.
-#[derive(Debug)]
-pub struct Task {
-    claimed: Claimed,
-    driver: Driver,
-}
 
 impl Recovery {
     /// Recovery of what these sagas leave.
@@ -37,50 +25,46 @@ impl Recovery {
     }
 
     /// Whether the order needs no further turn of ours.
-    async fn drive(&self, duty: Duty, driver: Driver) -> bool {
-        let (id, ended) = match duty {
+    async fn drive(&self, duty: Duty, lease: &mut Lease) -> bool {
+        let ended = match duty {
             Duty::Place(placing) => {
-                let id = placing.order.id;
-                let turn = self.0.place.turn(*placing, driver, Instant::now() + TURN_MAX).await;
-                (id, turn.map(|turn| turn != Turn::Undecided).map_err(|error| error.to_string()))
+                let turn = self.0.place.turn(*placing, lease, Instant::now() + TURN_MAX).await;
+                turn.map(|turn| turn != Turn::Undecided).map_err(|error| error.to_string())
             }
-            Duty::Void(id) => (id, self.void(id, driver).await.map_err(|error| error.to_string())),
+            Duty::Void(_) => self.0.cancel.void(lease).await.map_err(|error| error.to_string()),
         };
         ended.unwrap_or_else(|error| {
-            tracing::error!(order_id = %id, error, "an order could not be driven");
+            tracing::error!(order_id = %lease.order, error, "an order could not be driven");
             false
         })
     }
 
-    async fn void(&self, id: OrderId, driver: Driver) -> Result<bool, StoreError> {
-        tokio::select! {
-            ended = self.0.cancel.void(id) => ended,
-            () = self.0.store.hold(id, driver, self.0.place.settings().lease) => Ok(true),
+    async fn after_failure(&self, lease: &Lease, attempts: i32) -> Result<(), StoreError> {
+        match self.0.place.settings().patience.after_failure(attempts) {
+            Next::Again(delay) => self.0.store.put_off(lease.order, lease.fence, delay).await,
+            Next::Park(reason) => self.0.store.park(lease.order, lease.fence, &reason).await.map(drop),
         }
     }
 }
 
 impl Queue for Recovery {
-    type Task = Task;
+    type Task = Claimed;
 
-    async fn claim(&self, limit: usize) -> Result<Vec<Task>, StoreError> {
-        let driver = Driver::generate();
-        let claimed = self.0.store.claim(limit, driver, self.0.place.settings().lease).await?;
+    async fn claim(&self, limit: usize) -> Result<Vec<Claimed>, StoreError> {
+        let claimed = self.0.store.claim(limit, self.0.place.settings().lease).await?;
         metrics::counter!("orders_claimed_total").increment(claimed.len() as u64);
-        Ok(claimed.into_iter().map(|claimed| Task { claimed, driver }).collect())
+        Ok(claimed)
     }
 
-    async fn turn(&self, task: Task) {
-        let Task { claimed: Claimed { duty, attempts, traceparent }, driver } = task;
-        let id = duty.order();
+    async fn turn(&self, task: Claimed) {
+        let Claimed { duty, mut lease, attempts, traceparent } = task;
         let work = async {
-            if self.drive(duty, driver).await {
+            if self.drive(duty, &mut lease).await {
                 return;
             }
-            let failures = u32::try_from(attempts).unwrap_or(0).saturating_add(1);
-            if let Err(error) = self.0.store.put_off(id, driver, BETWEEN_TURNS.delay_now(failures)).await {
+            if let Err(error) = self.after_failure(&lease, attempts).await {
                 // The lease lapses instead.
-                tracing::warn!(order_id = %id, %error, "turn not put off");
+                tracing::warn!(order_id = %lease.order, %error, "turn not put off");
             }
         };
         work.instrument(span_with_parent("recover order", traceparent.as_deref())).await;

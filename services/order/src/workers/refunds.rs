@@ -6,7 +6,7 @@ use tracing::Instrument as _;
 use super::Queue;
 use crate::sagas::Sagas;
 use crate::sagas::return_order::LEASE;
-use crate::store::{Driver, DueRefund, StoreError};
+use crate::store::{DueRefund, StoreError};
 
 /// The queue of refunds that nobody drives.
 #[derive(Debug, Clone)]
@@ -20,17 +20,15 @@ impl Refunds {
 }
 
 impl Queue for Refunds {
-    type Task = (DueRefund, Driver);
+    type Task = DueRefund;
 
     async fn claim(&self, limit: usize) -> Result<Vec<Self::Task>, StoreError> {
-        let driver = Driver::generate();
-        let due = self.0.store.claim_refunds(limit, driver, LEASE).await?;
-        Ok(due.into_iter().map(|due| (due, driver)).collect())
+        self.0.store.claim_refunds(limit, LEASE).await
     }
 
-    async fn turn(&self, (due, driver): Self::Task) {
+    async fn turn(&self, due: Self::Task) {
         let span = span_with_parent("refund", due.traceparent.as_deref());
-        if let Err(error) = self.0.give_back.turn(&due, driver).instrument(span).await {
+        if let Err(error) = self.0.give_back.turn(&due).instrument(span).await {
             // The lease lapses and the next turn comes.
             tracing::warn!(return_id = %due.id, %error, "a refund could not be driven");
         }

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use super::drive::Turn;
 use super::{PlaceError, PlaceOrder, Placing};
 use crate::domain::{Order, OrderState, PlaceRequest, Refusal, RefusalKind};
+use crate::sagas::patience::call_deadline;
 use crate::sagas::{CallError, Cut};
-use crate::store::{Claimed, Driver, Duty, KnownRequest, NewOrder};
+use crate::store::{Claimed, Duty, KnownRequest, Lease, NewOrder};
 
 /// Between two looks at an order that somebody else drives. Most are decided within 50 ms.
 const BETWEEN_LOOKS: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_millis(400));
@@ -35,17 +36,15 @@ impl PlaceOrder {
             Ok(order) => order,
             Err(unorderable) => return Err(self.turn_away(request, id, unorderable.into(), until).await),
         };
-        let driver = Driver::generate();
         let new = NewOrder {
             order: &order,
             request,
-            driver,
             lease: self.settings.lease,
             not_after: order.placement_deadline(self.settings.placement_limit),
             traceparent: current_traceparent(),
         };
-        if self.store.insert_pending(new).await? {
-            return self.drive_new(order, request, driver, until).await;
+        if let Some(lease) = self.store.insert_pending(new).await? {
+            return self.drive_new(order, request, lease, until).await;
         }
         match self.store.known_request(request.customer, &request.idempotency_key).await? {
             // A request with the same key ran beside this one and was first.
@@ -57,7 +56,7 @@ impl PlaceOrder {
     /// The first step. Key: the request's own, so that a repeat of a request that died before its row was stored gets the same
     /// cut and the same order id.
     async fn cut_cart(&self, request: &PlaceRequest, until: Instant) -> Result<Cut, PlaceError> {
-        let within = until.saturating_duration_since(Instant::now());
+        let within = call_deadline(until.saturating_duration_since(Instant::now()), 1);
         crash_point("order.cut-cart.before-call").await;
         let cut = self.callees.cart.begin_checkout(request, OrderId::generate(), within).await;
         crash_point("order.cut-cart.after-call").await;
@@ -74,14 +73,14 @@ impl PlaceOrder {
         &self,
         order: Order,
         request: &PlaceRequest,
-        driver: Driver,
+        mut lease: Lease,
         until: Instant,
     ) -> Result<Order, PlaceError> {
         let placing = Placing::forward(order.clone(), request.card_token.clone());
-        match self.turn(placing, driver, until).await? {
+        match self.turn(placing, &mut lease, until).await? {
             Turn::Placed => Ok(Order { state: OrderState::Placed, ..order }),
             Turn::Rejected(refusal) => Err(PlaceError::Refused(refusal)),
-            Turn::Undecided => Ok(order),
+            Turn::Undecided | Turn::Parked => Ok(order),
             Turn::Superseded => self.settle(order.id, until).await,
         }
     }
@@ -89,7 +88,7 @@ impl PlaceOrder {
     /// Puts back a cut that cannot become an order. It has no row: the refusal follows from the cut alone, which every repeat of
     /// the request gets again. If we die here, the cart asks for the fate of the order, which is unknown, and puts it back itself.
     async fn turn_away(&self, request: &PlaceRequest, id: OrderId, refusal: Refusal, until: Instant) -> PlaceError {
-        let within = until.saturating_duration_since(Instant::now());
+        let within = call_deadline(until.saturating_duration_since(Instant::now()), 1);
         crash_point("order.turn-away.before-call").await;
         let abandoned = self.callees.cart.abandon_checkout(request.cart, id, within).await;
         crash_point("order.turn-away.after-call").await;
@@ -121,10 +120,9 @@ impl PlaceOrder {
                 OrderState::Pending | OrderState::Compensating(_) if Instant::now() < until => {}
                 _ => return Ok(order),
             }
-            let driver = Driver::generate();
-            let claimed = self.store.claim_order(id, driver, self.settings.lease).await?;
-            if let Some(Claimed { duty: Duty::Place(placing), .. }) = claimed {
-                self.turn(*placing, driver, until).await?;
+            let claimed = self.store.claim_order(id, self.settings.lease).await?;
+            if let Some(Claimed { duty: Duty::Place(placing), mut lease, .. }) = claimed {
+                self.turn(*placing, &mut lease, until).await?;
                 continue;
             }
             looks += 1;

@@ -4,20 +4,18 @@ use std::time::Duration;
 
 use chassis::retry::Backoff;
 use chrono::Utc;
-use ids::OrderId;
 use saga::{Duty, Event, State};
 use tokio::time::Instant;
 
+use super::plan::calls_to_go;
 use super::steps::Attempt;
 use super::{PLAN, PlaceError, PlaceOrder, Placing, Step};
 use crate::domain::Refusal;
-use crate::store::Driver;
+use crate::sagas::patience::call_deadline;
+use crate::store::Lease;
 
 /// Between two tries of a step. A provider that is in doubt usually knows within a second.
 const BETWEEN_TRIES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
-/// One call takes at most this long, also when the turn has longer: a lost call is asked again rather than waited for.
-/// Above a reservation of 1,500 lines that asks the other region (some 200 ms) with room for a machine under load.
-const CALL_MAX: Duration = Duration::from_secs(3);
 
 /// How a turn ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,45 +28,45 @@ pub enum Turn {
     Undecided,
     /// Another driver has the order now, or has decided it.
     Superseded,
+    /// A compensation was refused: a person has to look.
+    Parked,
 }
 
 impl PlaceOrder {
-    /// Drives an order that `driver` holds until it is decided, the lease is lost, or `until`. Dropping it half-way is harmless:
-    /// the next turn starts again at the first step.
-    pub(crate) async fn turn(&self, placing: Placing, driver: Driver, until: Instant) -> Result<Turn, PlaceError> {
-        let id = placing.order.id;
-        tokio::select! {
-            turn = self.drive(placing, until) => {
-                if let Ok(Turn::Placed) = turn {
-                    metrics::counter!("orders_placed_total").increment(1);
-                }
-                if let Ok(Turn::Rejected(refusal)) = &turn {
-                    metrics::counter!("orders_rejected_total", "reason" => refusal.reason.clone()).increment(1);
-                }
-                turn
-            }
-            () = self.store.hold(id, driver, self.settings.lease) => Ok(Turn::Superseded),
+    /// Drives an order until it is decided, the lease is lost, or `until`. Dropping it half-way is harmless: the next turn starts
+    /// again at the first step.
+    pub(crate) async fn turn(&self, placing: Placing, lease: &mut Lease, until: Instant) -> Result<Turn, PlaceError> {
+        let turn = self.drive(placing, lease, until).await;
+        if let Ok(Turn::Placed) = turn {
+            metrics::counter!("orders_placed_total").increment(1);
         }
+        if let Ok(Turn::Rejected(refusal)) = &turn {
+            metrics::counter!("orders_rejected_total", "reason" => refusal.reason.clone()).increment(1);
+        }
+        turn
     }
 
-    async fn drive(&self, mut placing: Placing, until: Instant) -> Result<Turn, PlaceError> {
+    async fn drive(&self, mut placing: Placing, lease: &mut Lease, until: Instant) -> Result<Turn, PlaceError> {
         let mut tries = 0;
         loop {
-            let within = until.saturating_duration_since(Instant::now()).min(CALL_MAX);
-            let event = match PLAN.duty(&placing.state) {
+            let duty = PLAN.duty(&placing.state);
+            let within = call_deadline(until.saturating_duration_since(Instant::now()), calls_to_go(duty));
+            let event = match duty {
                 Duty::Rest => return Ok(ended(placing.state)),
                 Duty::Act(step) if self.is_too_late(&placing, step) => {
                     Some(Event::GivenUp(step, Refusal::placement_timed_out(step.callee())))
                 }
-                Duty::Act(step) => match self.act(step, &placing, within).await? {
+                Duty::Act(step) => match self.act(step, &placing, lease, within).await? {
                     Attempt::Done => Some(Event::Done(step)),
                     Attempt::Refused(refusal) => Some(Event::Refused(step, refusal)),
                     Attempt::Superseded => return Ok(Turn::Superseded),
                     Attempt::Unknown => None,
                 },
-                Duty::Compensate(step) => match self.compensate(step, &placing, within).await {
+                Duty::Compensate(step) => match self.compensate(step, &placing, lease, within).await {
                     Attempt::Done => Some(Event::Compensated(step)),
-                    _ => None,
+                    Attempt::Refused(refusal) => return self.park(step, &refusal, lease).await,
+                    Attempt::Superseded => return Ok(Turn::Superseded),
+                    Attempt::Unknown => None,
                 },
             };
             let Some(event) = event else {
@@ -77,16 +75,26 @@ impl PlaceOrder {
                 if Instant::now() + pause >= until {
                     return Ok(Turn::Undecided);
                 }
-                tokio::time::sleep(pause).await;
+                if lease.beside(&self.store, tokio::time::sleep(pause)).await.is_none() {
+                    return Ok(Turn::Superseded);
+                }
                 continue;
             };
             tries = 0;
             let next = PLAN.apply(placing.state.clone(), event)?;
-            if !self.make_durable(placing.order.id, &placing.state, &next).await? {
+            if !self.make_durable(lease, &placing.state, &next).await? {
                 return Ok(Turn::Superseded);
             }
             placing.state = next;
         }
+    }
+
+    /// A compensation has no right to be refused (nothing is committed or captured before the pivot), and a repeat gets the same.
+    /// So somebody must look: the order stays compensating and nothing is assumed.
+    async fn park(&self, step: Step, why: &Refusal, lease: &Lease) -> Result<Turn, PlaceError> {
+        let reason = format!("compensation of {} was {why}", step.name());
+        let is_parked = self.store.park(lease.order, lease.fence, &reason).await?;
+        Ok(if is_parked { Turn::Parked } else { Turn::Superseded })
     }
 
     /// Whether the order's time is over before `step`. The cut is done and the pivot takes no time, so they are never given up.
@@ -99,16 +107,16 @@ impl PlaceOrder {
     /// the module), and placing has written itself. False when another driver was first.
     async fn make_durable(
         &self,
-        id: OrderId,
+        lease: &Lease,
         from: &State<Step, Refusal>,
         to: &State<Step, Refusal>,
     ) -> Result<bool, PlaceError> {
         let written = match (from, to) {
             (State::Running { .. }, State::Unwinding { next, reason }) => {
-                tracing::info!(order_id = %id, reason = reason.reason, unwind_from = next.name(), "order unwinds");
-                self.store.mark_compensating(id, *next, reason).await?
+                tracing::info!(order_id = %lease.order, reason = reason.reason, unwind_from = next.name(), "order unwinds");
+                self.store.mark_compensating(lease, *next, reason).await?
             }
-            (State::Unwinding { .. }, State::Unwound { .. }) => self.store.mark_rejected(id).await?,
+            (State::Unwinding { .. }, State::Unwound { .. }) => self.store.mark_rejected(lease).await?,
             _ => true,
         };
         Ok(written)

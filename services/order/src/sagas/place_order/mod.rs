@@ -19,12 +19,14 @@
 //!
 //! # One driver at a time
 //! A lease in the row keeps drivers apart, so that work is not done twice. If two drive all the same (a process was suspended
-//! past its lease), they call the same callees under the same keys and get the same outcomes; should one go on and the other
-//! turn round, the row decides between them, and by 3 and 4 the loser's calls have no effect that lasts.
+//! past its lease), they call the same callees under the same keys and get the same outcomes. Only the one that claimed last can
+//! write: each claim hands out a fencing token, and each write carries it. Should one go on and the other turn round, the row
+//! decides between them, and by 3 and 4 the loser's calls have no effect that lasts.
 //!
 //! # Time
 //! Before the pivot an order has a bounded time from the moment its id was made. After it, an unknown outcome is no longer
 //! asked about: the saga unwinds, which is safe by 4. The same bound ends the time in which a cut may become an order at all.
+//! A compensation that is refused, which cannot be, parks the order.
 
 mod begin;
 mod drive;
@@ -34,7 +36,7 @@ mod steps;
 use std::time::Duration;
 
 use crate::domain::{CardToken, Order, Refusal};
-use crate::sagas::Callees;
+use crate::sagas::{Callees, Patience};
 use crate::store::{Store, StoreError};
 
 pub use drive::Turn;
@@ -50,11 +52,18 @@ pub struct Settings {
     /// How long a driver may be silent before another takes over: how soon orders of a process that died are picked up.
     /// Renewed at a third of it, so shorter costs commits for orders that wait.
     pub lease: Duration,
+    /// When a saga that gets nowhere is parked.
+    pub patience: Patience,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { placement_limit: Duration::from_secs(60), lease: Duration::from_millis(1_500) }
+        Self {
+            placement_limit: Duration::from_secs(60),
+            lease: Duration::from_millis(1_500),
+            // Turns of up to 2 s with pauses of 2.5 s on average: 20 to 40 minutes, longer than any restart or failover.
+            patience: Patience { attempts_max: 500 },
+        }
     }
 }
 

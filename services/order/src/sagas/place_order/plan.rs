@@ -1,6 +1,6 @@
 //! The steps, their order, and the pivot.
 
-use saga::Plan;
+use saga::{Duty, Plan};
 
 /// A step of placing an order. The names are kept on disk (`customer_order.unwind_from`): never change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +45,26 @@ impl Step {
     }
 }
 
+/// How many calls are left in the direction of `duty`, its own included: up to the pivot, which is none, or back to the first step.
+pub(super) fn calls_to_go(duty: Duty<Step>) -> usize {
+    let rank = |step| PLAN.steps().iter().position(|known| *known == step).unwrap_or_default();
+    match duty {
+        Duty::Act(step) => rank(Step::Place).saturating_sub(rank(step)),
+        Duty::Compensate(step) => rank(step) + 1,
+        Duty::Rest => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_are_counted_to_the_end_of_the_direction() {
+        let forward = PLAN.steps().iter().map(|step| calls_to_go(Duty::Act(*step))).collect::<Vec<_>>();
+        let back = PLAN.steps().iter().map(|step| calls_to_go(Duty::Compensate(*step))).collect::<Vec<_>>();
+        assert_eq!((forward, back), (vec![3, 2, 1, 0], vec![1, 2, 3, 4]));
+    }
 
     #[test]
     fn every_step_is_found_by_its_name() {

@@ -7,7 +7,7 @@ use sabotage::crash_point;
 use super::{PlaceError, PlaceOrder, Placing, Step};
 use crate::domain::Refusal;
 use crate::sagas::CallError;
-use crate::store::StoreError;
+use crate::store::{Lease, StoreError};
 
 /// What came of trying a step or a compensation once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,22 +22,30 @@ pub(super) enum Attempt {
     Superseded,
 }
 
-impl From<Result<(), CallError>> for Attempt {
-    fn from(result: Result<(), CallError>) -> Self {
+/// `None`: the lease was lost while the call was under way.
+impl From<Option<Result<(), CallError>>> for Attempt {
+    fn from(result: Option<Result<(), CallError>>) -> Self {
         match result {
-            Ok(()) => Self::Done,
-            Err(CallError::Refused(refusal)) => Self::Refused(refusal),
-            Err(CallError::Unknown { callee, detail }) => {
+            Some(Ok(())) => Self::Done,
+            Some(Err(CallError::Refused(refusal))) => Self::Refused(refusal),
+            Some(Err(CallError::Unknown { callee, detail })) => {
                 tracing::warn!(callee, detail, "outcome unknown, asking again");
                 Self::Unknown
             }
+            None => Self::Superseded,
         }
     }
 }
 
 impl PlaceOrder {
     /// Tries the action of `step` once.
-    pub(super) async fn act(&self, step: Step, placing: &Placing, within: Duration) -> Result<Attempt, PlaceError> {
+    pub(super) async fn act(
+        &self,
+        step: Step,
+        placing: &Placing,
+        lease: &mut Lease,
+        within: Duration,
+    ) -> Result<Attempt, PlaceError> {
         let order = &placing.order;
         let attempt = match step {
             // Done before the row was stored, see `begin`; the row is the proof of it.
@@ -45,7 +53,7 @@ impl PlaceOrder {
             // Key: the order. Inventory returns the stored outcome.
             Step::ReserveStock => {
                 crash_point("order.reserve-stock.before-call").await;
-                let reserved = self.callees.inventory.reserve(order, within).await;
+                let reserved = lease.beside(&self.store, self.callees.inventory.reserve(order, within)).await;
                 crash_point("order.reserve-stock.after-call").await;
                 reserved.into()
             }
@@ -56,12 +64,12 @@ impl PlaceOrder {
                     detail: "pending without card".to_owned(),
                 })?;
                 crash_point("order.authorise-payment.before-call").await;
-                let authorised = self.callees.payment.authorise(order, card, within).await;
+                let authorised = lease.beside(&self.store, self.callees.payment.authorise(order, card, within)).await;
                 crash_point("order.authorise-payment.after-call").await;
                 authorised.into()
             }
-            // Guarded by the state it starts from: the second of two finds nothing to do.
-            Step::Place => match self.store.mark_placed(order).await? {
+            // Key: the order's row, with its state and the fencing token: the second of two finds nothing to do.
+            Step::Place => match self.store.mark_placed(order, lease).await? {
                 true => Attempt::Done,
                 false => Attempt::Superseded,
             },
@@ -71,41 +79,40 @@ impl PlaceOrder {
 
     /// Tries the compensation of `step` once. Each works also where the step had no effect or is still under way, and stops it
     /// from having one later.
-    pub(super) async fn compensate(&self, step: Step, placing: &Placing, within: Duration) -> Attempt {
+    pub(super) async fn compensate(
+        &self,
+        step: Step,
+        placing: &Placing,
+        lease: &mut Lease,
+        within: Duration,
+    ) -> Attempt {
         let order = &placing.order;
         let result = match step {
             // Key: the order. The cart puts a cut back once.
             Step::CutCart => {
                 crash_point("order.abandon-cut.before-call").await;
-                let result = self.callees.cart.abandon_checkout(order.cart, order.id, within).await;
+                let abandon = self.callees.cart.abandon_checkout(order.cart, order.id, within);
+                let result = lease.beside(&self.store, abandon).await;
                 crash_point("order.abandon-cut.after-call").await;
                 result
             }
             // Key: the order. Leaves a tombstone if there was no reservation.
             Step::ReserveStock => {
                 crash_point("order.release-stock.before-call").await;
-                let result = self.callees.inventory.release(order.id, within).await;
+                let result = lease.beside(&self.store, self.callees.inventory.release(order.id, within)).await;
                 crash_point("order.release-stock.after-call").await;
                 result
             }
             // Key: the order. Leaves a tombstone if there was no payment.
             Step::AuthorisePayment => {
                 crash_point("order.void-payment.before-call").await;
-                let result = self.callees.payment.void(order.id, within).await;
+                let result = lease.beside(&self.store, self.callees.payment.void(order.id, within)).await;
                 crash_point("order.void-payment.after-call").await;
                 result
             }
             // Our own transaction, which happened or did not: a pivot has no compensation, and the plan asks for none.
-            Step::Place => Ok(()),
+            Step::Place => Some(Ok(())),
         };
-        match Attempt::from(result) {
-            // A compensation has no right to be refused (nothing is committed or captured before the pivot), so somebody must
-            // look. Until then it is tried again: the order stays compensating and nothing is assumed.
-            Attempt::Refused(refusal) => {
-                tracing::error!(order_id = %order.id, step = step.name(), %refusal, "compensation was refused");
-                Attempt::Unknown
-            }
-            attempt => attempt,
-        }
+        result.into()
     }
 }
