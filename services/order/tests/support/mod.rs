@@ -10,7 +10,7 @@ use std::time::Duration;
 use ids::{CartId, CustomerId, OrderId, Region};
 use order::domain::{CardToken, CutLine, DeliveryAddress, Order, PlaceRequest};
 use order::sagas::place_order::{PlaceError, Settings};
-use order::sagas::{Callees, Sagas};
+use order::sagas::{Callees, Patience, Sagas};
 use order::store::Store;
 use order::workers::Queue;
 use order::workers::recovery::Recovery;
@@ -27,7 +27,7 @@ pub struct App {
     pub world: Arc<World>,
     pub sagas: Sagas,
     pub recovery: Recovery,
-    sagas_limit: Duration,
+    settings: Settings,
 }
 
 impl App {
@@ -38,12 +38,20 @@ impl App {
 
     /// Over a world that is there already.
     pub fn with_limit(pool: &PgPool, world: Arc<World>, placement_limit: Duration) -> Self {
+        Self::with(pool, world, Settings { placement_limit, ..Settings::default() })
+    }
+
+    /// With sagas that are parked after so many failed turns.
+    pub fn with_attempts(pool: &PgPool, world: Arc<World>, attempts_max: u32) -> Self {
+        Self::with(pool, world, Settings { patience: Patience { attempts_max }, ..Settings::default() })
+    }
+
+    fn with(pool: &PgPool, world: Arc<World>, settings: Settings) -> Self {
         let store = Store::new(pool.clone(), Region::East);
         let callees = Callees { cart: world.clone(), inventory: world.clone(), payment: world.clone() };
-        let settings = Settings { placement_limit, ..Settings::default() };
         let sagas = Sagas::new(store, callees, settings);
         let recovery = Recovery::new(sagas.clone());
-        Self { pool: pool.clone(), world, sagas, recovery, sagas_limit: placement_limit }
+        Self { pool: pool.clone(), world, sagas, recovery, settings }
     }
 
     pub async fn place(&self, request: &PlaceRequest) -> Result<Order, PlaceError> {
@@ -52,7 +60,7 @@ impl App {
 
     /// A new process over the same stores and neighbours.
     pub fn restarted(&self) -> Self {
-        Self::with_limit(&self.pool, self.world.clone(), self.sagas_limit)
+        Self::with(&self.pool, self.world.clone(), self.settings)
     }
 
     /// What a restarted process does: waits for the leases of the dead to lapse, and drives on until nothing is to be driven.

@@ -89,6 +89,11 @@ impl World {
         self.state().fault_at = Some((index, fault));
     }
 
+    /// Takes back the faults that are still to come.
+    pub fn mend(&self) {
+        self.state().faults.clear();
+    }
+
     pub fn deliver_everything_twice(&self) {
         self.state().twice = true;
     }
