@@ -88,7 +88,8 @@ impl App {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), finished).await.expect("recovery does not come to an end")
+        // A failure here: recovery does not come to an end.
+        tokio::time::timeout(Duration::from_secs(20), finished).await.unwrap()
     }
 
     async fn driven(&self) -> i64 {

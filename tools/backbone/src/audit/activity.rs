@@ -97,7 +97,7 @@ const ORDERS: &str = "
             state in ('pending', 'compensating')
             or (state = 'placed' and (ship_at is null or ship_at < now() + interval '10 seconds'))
             or (state = 'shipped' and not captured)
-            or (state = 'cancelled' and drive_after is not null)
+            or (state = 'cancelled' and (drive_after is not null or parked_at is not null))
         ) + (select count(*) from order_return where state = 'requested'),
         concat_ws(' ',
             count(*), count(*) filter (where state = 'placed'), count(*) filter (where state = 'shipped'),

@@ -37,10 +37,10 @@ enum Command {
 /// No region has the order, the order refuses, or a region does not answer.
 pub async fn run(layout: &Layout, asked: OrderArgs, print: &(dyn Fn(&str) + Sync)) -> Result<ExitCode> {
     let shown = match asked.command {
-        Command::Parked => parked::list(layout).await?,
-        Command::Park(decision) => operate::change(layout, Change::Park, &decision).await?,
-        Command::Retry(decision) => operate::change(layout, Change::Retry, &decision).await?,
-        Command::Compensate(decision) => operate::change(layout, Change::Compensate, &decision).await?,
+        Command::Parked => parked::list(regions::all(layout)?).await?,
+        Command::Park(decision) => operate::change(regions::all(layout)?, Change::Park, &decision).await?,
+        Command::Retry(decision) => operate::change(regions::all(layout)?, Change::Retry, &decision).await?,
+        Command::Compensate(decision) => operate::change(regions::all(layout)?, Change::Compensate, &decision).await?,
     };
     print(&shown);
     Ok(ExitCode::SUCCESS)

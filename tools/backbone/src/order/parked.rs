@@ -5,17 +5,15 @@ use comfy_table::{Table, presets};
 use contracts::order::v1::{ListParkedOrdersRequest, OrderStanding};
 use ids::Region;
 
-use super::regions;
-use crate::platform::Layout;
+use super::regions::Asked;
 
 /// Orders shown per region; more than a person works through in one sitting.
 const SHOWN_MAX: i32 = 100;
 
 /// The parked orders of both regions.
-pub(super) async fn list(layout: &Layout) -> Result<String> {
+pub(super) async fn list(regions: Vec<Asked>) -> Result<String> {
     let (mut rows, mut total) = (Vec::new(), 0);
-    for region in Region::ALL {
-        let mut client = regions::client(layout, region)?;
+    for (region, mut client) in regions {
         let request = ListParkedOrdersRequest { page_size: SHOWN_MAX };
         let listed = client.list_parked_orders(request).await;
         let listed = listed.with_context(|| format!("{region} did not list its parked orders"))?.into_inner();

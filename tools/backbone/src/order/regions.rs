@@ -1,5 +1,6 @@
 //! Both regions' order services. An order's id does not say which region it belongs to, so one asks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,12 +13,17 @@ use crate::platform::Layout;
 /// An answer takes milliseconds; a region that is silent for this long is not going to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// A client of the region's order service. It connects on first use.
-///
-/// # Errors
-/// The address is no URL, which cannot be.
-pub(super) fn client(layout: &Layout, region: Region) -> Result<OrderOperatorServiceClient<Channel>> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", layout.order(region)))?;
+/// A region and a client of its order service.
+pub(super) type Asked = (Region, OrderOperatorServiceClient<Channel>);
+
+/// Every region of the system.
+pub(super) fn all(layout: &Layout) -> Result<Vec<Asked>> {
+    Region::ALL.into_iter().map(|region| Ok((region, client(layout.order(region).into())?))).collect()
+}
+
+/// A client of the order service at `address`. It connects on first use.
+pub(super) fn client(address: SocketAddr) -> Result<OrderOperatorServiceClient<Channel>> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
     let channel = endpoint.connect_timeout(Duration::from_secs(2)).timeout(DEADLINE).connect_lazy();
     Ok(OrderOperatorServiceClient::new(channel))
 }

@@ -121,7 +121,7 @@ impl Orders {
         let mut all = Self { unpublished: unpublished::read(conn).await?, ..Self::default() };
         let mut rows = sqlx::query(
             "select order_id, state, home_region, cart_id, currency, total_minor, line_count, captured, refunded_minor,
-                    drive_after is not null as is_driven,
+                    drive_after is not null or parked_at is not null as is_driven,
                     state = 'placed' and (ship_at is null or ship_at <= now()) as is_due_to_ship
              from customer_order",
         )
