@@ -31,9 +31,19 @@ impl Deployment {
             outside: Prefix::new(103, 0),
             ..Settings::default()
         };
-        let run_dir = run_dir();
-        platform::down(&run_dir, true, &|_| {}).await?;
-        let layout = Layout::new(&run_dir, settings)?;
+        Self::bring_up_in(&run_dir(), settings).await
+    }
+
+    /// Brings up another system beside the one that all scenarios share, to be broken for good: the caller takes it down.
+    pub async fn bring_up_apart(brokers: u8) -> Result<Self> {
+        let (east, west, outside) = (Prefix::new(106, 0), Prefix::new(107, 0), Prefix::new(108, 0));
+        let settings = Settings { east, west, outside, brokers, ..Settings::default() };
+        Self::bring_up_in(&run_dir().with_extension("apart"), settings).await
+    }
+
+    async fn bring_up_in(run_dir: &Path, settings: Settings) -> Result<Self> {
+        platform::down(run_dir, true, &|_| {}).await?;
+        let layout = Layout::new(run_dir, settings)?;
         platform::up(&layout, &Options::default(), &report).await?;
         Ok(Self { layout })
     }

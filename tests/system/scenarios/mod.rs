@@ -7,6 +7,7 @@ mod contracts;
 mod crashes;
 mod drill;
 mod lifecycle;
+mod one_effect;
 mod orders;
 mod outages;
 mod replay;
@@ -28,6 +29,7 @@ pub fn all(scenarios: &Scenarios) -> Vec<Trial> {
         crashes::scenarios,
         lifecycle::scenarios,
         drill::scenarios,
+        one_effect::scenarios,
         replay::scenarios,
         audit::scenarios,
     ];
