@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::{self, AuditArgs};
 use crate::bench::{self, BenchArgs};
+use crate::dlq::{self, DlqArgs};
 use crate::drill::{self, DrillArgs};
 use crate::load::{self, LoadArgs};
 use crate::order::{self, OrderArgs};
@@ -88,6 +89,8 @@ enum Command {
     Audit(AuditArgs),
     /// Look after one order.
     Order(OrderArgs),
+    /// The dead letters: events that a consumer refused. List them, look at one, try again.
+    Dlq(DlqArgs),
     /// Run a command with throw-away servers: DATABASE_URL, TEST_KAFKA_BROKERS and TEST_REDIS_URL are set for it.
     TestEnv(test_env::TestEnv),
 }
@@ -169,6 +172,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Drill(args) => return drill::run(&Layout::load(run_dir)?, args, interrupt()?, &print).await,
         Command::Audit(args) => return audit::run(&Layout::load(run_dir)?, &args).await,
         Command::Order(asked) => return order::run(&Layout::load(run_dir)?, asked, &print).await,
+        Command::Dlq(args) => return dlq::run(&Layout::load(run_dir)?, &args, &print).await,
         Command::TestEnv(asked) => return test_env::run(&asked, interrupt()?, &print).await,
     }
     Ok(ExitCode::SUCCESS)

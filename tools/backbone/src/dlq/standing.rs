@@ -1,0 +1,105 @@
+//! Which letters are open. Pure.
+//!
+//! A letter is open as long as its effect is missing: until its consumer's inbox knows the event. Nothing else is written down about a
+//! replay, so nothing can say that a letter is dealt with while its effect is not there. Inboxes remember longer than topics keep
+//! records, which every consumer checks at its start; so a letter never looks open again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use ids::{EventId, Region};
+
+use super::letter::Letter;
+
+/// What consumers have applied: when, by region, consumer and event.
+pub type AppliedAt = BTreeMap<(Region, String, EventId), DateTime<Utc>>;
+
+/// Letters by what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Their effect is missing. Of each matter the last letter; those refused first stand first.
+    pub open: Vec<Open>,
+    /// Matters whose effect came after all.
+    pub settled: usize,
+}
+
+/// An open letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    pub letter: Letter,
+    /// How often it was refused: after a replay in vain, or a crash, there are several letters of it.
+    pub times: usize,
+}
+
+/// Sorts letters by what became of them.
+pub fn stand(letters: Vec<Letter>, applied: &AppliedAt) -> Standing {
+    let mut by_matter = BTreeMap::<_, Vec<Letter>>::new();
+    for letter in letters {
+        by_matter.entry(letter.matter()).or_default().push(letter);
+    }
+    let mut standing = Standing::default();
+    for letters in by_matter.into_values() {
+        let times = letters.len();
+        let last = letters.into_iter().max_by_key(|letter| (letter.refused_at, letter.position));
+        match last {
+            Some(letter) if applied_at(&letter, applied).is_none() => standing.open.push(Open { letter, times }),
+            _ => standing.settled += 1,
+        }
+    }
+    standing.open.sort_by_key(|open| (open.letter.refused_at, open.letter.position));
+    standing
+}
+
+/// When the letter's effect came after all; `None` as long as it is missing.
+pub fn applied_at(letter: &Letter, applied: &AppliedAt) -> Option<DateTime<Utc>> {
+    let event = letter.event?;
+    applied.get(&(letter.position.region, letter.consumer.clone(), event)).copied()
+}
+
+/// The events that the letters are about, each once.
+pub fn events(letters: &[Letter]) -> Vec<EventId> {
+    let events: BTreeSet<EventId> = letters.iter().filter_map(|letter| letter.event).collect();
+    events.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::letter::tests::letter;
+    use super::*;
+
+    fn offsets(standing: &Standing) -> Vec<(i64, usize)> {
+        standing.open.iter().map(|open| (open.letter.position.place.offset, open.times)).collect()
+    }
+
+    fn applied(consumer: &str, event: EventId) -> AppliedAt {
+        AppliedAt::from([((Region::East, consumer.to_owned(), event), DateTime::<Utc>::MIN_UTC)])
+    }
+
+    #[test]
+    fn a_letter_is_open_until_its_own_consumer_has_applied_the_event() {
+        let (event, other) = (EventId::generate(), EventId::generate());
+        let letters = || vec![letter(0, event, 10)];
+        assert_eq!(offsets(&stand(letters(), &AppliedAt::new())), [(0, 1)]);
+        assert_eq!(offsets(&stand(letters(), &applied("inventory", event))), [(0, 1)]);
+        assert_eq!(offsets(&stand(letters(), &applied("payment", other))), [(0, 1)]);
+        let settled = stand(letters(), &applied("payment", event));
+        assert_eq!((settled.open.len(), settled.settled), (0, 1));
+        let there = AppliedAt::from([((Region::West, "payment".to_owned(), event), DateTime::<Utc>::MIN_UTC)]);
+        assert_eq!(offsets(&stand(letters(), &there)), [(0, 1)]);
+    }
+
+    #[test]
+    fn an_event_refused_again_is_one_open_letter_and_its_last_one() {
+        let (event, other) = (EventId::generate(), EventId::generate());
+        let letters = vec![letter(0, event, 10), letter(1, other, 20), letter(2, event, 30)];
+        assert_eq!(offsets(&stand(letters, &AppliedAt::new())), [(1, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn what_has_no_event_id_is_told_apart_by_where_it_came_from_and_stays_open() {
+        let event = EventId::generate();
+        let stray = |offset, origin| Letter { event: None, origin: Some(origin), ..letter(offset, event, 10) };
+        let letters = vec![stray(0, (0, 1)), stray(1, (0, 1)), stray(2, (0, 2))];
+        assert_eq!(offsets(&stand(letters, &applied("payment", event))), [(1, 2), (2, 1)]);
+    }
+}
