@@ -145,6 +145,14 @@ impl Deployment {
         command.status().await.context("cannot run backbone")
     }
 
+    /// Runs the command line and returns what it printed.
+    pub async fn backbone_says(&self, arguments: &[&str]) -> Result<(std::process::ExitStatus, String)> {
+        let mut command = tokio::process::Command::new(self.layout.bin_dir.join("backbone"));
+        command.arg("--run-dir").arg(&self.layout.run_dir).args(arguments).stderr(std::process::Stdio::inherit());
+        let output = command.output().await.context("cannot run backbone")?;
+        Ok((output.status, String::from_utf8(output.stdout).context("backbone printed no text")?))
+    }
+
     /// Sets the provider's fault panel; an empty object ends all faults.
     pub async fn provider_faults(&self, faults: serde_json::Value) -> Result<()> {
         let request = reqwest::Client::new().put(format!("http://{}/faults", self.layout.psp())).json(&faults);

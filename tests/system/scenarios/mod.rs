@@ -5,7 +5,9 @@ mod bad_input;
 mod cart_reads;
 mod contracts;
 mod crashes;
+mod dlq;
 mod drill;
+mod explain;
 mod lifecycle;
 mod one_effect;
 mod orders;
@@ -29,6 +31,8 @@ pub fn all(scenarios: &Scenarios) -> Vec<Trial> {
         crashes::scenarios,
         lifecycle::scenarios,
         drill::scenarios,
+        dlq::scenarios,
+        explain::scenarios,
         one_effect::scenarios,
         replay::scenarios,
         audit::scenarios,

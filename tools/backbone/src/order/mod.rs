@@ -1,5 +1,6 @@
 //! `backbone order`: one order, as the people see it who look after it.
 
+mod explain;
 mod operate;
 mod parked;
 mod regions;
@@ -21,6 +22,8 @@ pub struct OrderArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Tell what happened to an order, from every store of both regions, and what it waits for.
+    Explain(explain::ExplainArgs),
     /// List the orders that nobody drives until somebody decides.
     Parked,
     /// Stop driving an order: its saga, the void of a cancelled one, its refunds. Nothing is lost.
@@ -37,6 +40,7 @@ enum Command {
 /// No region has the order, the order refuses, or a region does not answer.
 pub async fn run(layout: &Layout, asked: OrderArgs, print: &(dyn Fn(&str) + Sync)) -> Result<ExitCode> {
     let shown = match asked.command {
+        Command::Explain(args) => explain::run(layout, &args).await?,
         Command::Parked => parked::list(regions::all(layout)?).await?,
         Command::Park(decision) => operate::change(regions::all(layout)?, Change::Park, &decision).await?,
         Command::Retry(decision) => operate::change(regions::all(layout)?, Change::Retry, &decision).await?,
