@@ -100,6 +100,8 @@ async fn perform(
              or wakes there as a zombie. Every acknowledged order is placed once, charged once and taken from stock once, every event is\n\
              applied once, and after the last death everything comes to rest. Seed {seed}."
         ),
+        needs_redelivery: true,
+        short_charges: false,
     };
     billing.announce(progress);
     sabotage.begin(layout, progress).await?;
@@ -120,7 +122,7 @@ async fn perform(
     if harmless {
         fault.cannot_tell("too few died for anything to be told: take a longer --duration");
     }
-    stage.judge(billing, &asked, last, fault, true).await
+    stage.judge(billing, &asked, last, fault).await
 }
 
 /// Who dies next.

@@ -103,8 +103,10 @@ async fn perform(
         hypothesis: format!(
             "while the provider misbehaves in all its ways at once, {rate} orders a second come in for {duration:?} and every {RETURNED}th comes\n\
              back in part. By the provider's own ledger each order that stands was charged once, each refund paid once, no forged webhook\n\
-             was believed, and what was in doubt is resolved."
+             was believed, and what was in doubt is resolved. Where the provider took less than it was told to, the books say so."
         ),
+        needs_redelivery: false,
+        short_charges: true,
     };
     billing.announce(progress);
     if let Some(sabotage) = sabotage {
@@ -118,7 +120,8 @@ async fn perform(
     stage.note("the provider misbehaves");
     let asked = load::run(&stage.shops, carts, rate, stage.start).await?;
     stage.note("the last order was asked for; some come back");
-    let given_back = returns::give_back(&stage.shops, asked.iter().step_by(RETURNED)).await;
+    let some: Vec<_> = asked.iter().step_by(RETURNED).collect();
+    let given_back = returns::give_back(layout, &stage.shops, &some).await?;
     panel.set(&json!({})).await?;
     stage.note("the provider behaves");
     let (behaves, after) = (Instant::now(), panel.counts().await?);
@@ -131,7 +134,7 @@ async fn perform(
             fault.cannot_tell(format!("{name} never came about: take a longer --duration"));
         }
     }
-    let mut report = stage.judge(billing, &asked, behaves, fault, false).await?;
+    let mut report = stage.judge(billing, &asked, behaves, fault).await?;
     let stores = sources::read(layout).await;
     report.verdicts.insert(
         5,

@@ -70,7 +70,7 @@ pub fn write_verdicts(f: &mut impl fmt::Write, verdicts: &[Finding]) -> fmt::Res
         let of: Vec<String> = counts.chain(finding.reason.clone()).collect();
         table.add_row([finding.check, word, &of.join(", ")]);
     }
-    writeln!(f, "{table}")?;
+    write_table(f, &table)?;
     for finding in verdicts {
         for offender in &finding.offenders {
             writeln!(f, "  {}: {offender}", finding.check)?;
@@ -81,6 +81,11 @@ pub fn write_verdicts(f: &mut impl fmt::Write, verdicts: &[Finding]) -> fmt::Res
         }
     }
     Ok(())
+}
+
+/// A table without the blanks at the ends of its lines, which one long cell would push off every screen.
+fn write_table(f: &mut impl fmt::Write, table: &Table) -> fmt::Result {
+    table.to_string().lines().try_for_each(|line| writeln!(f, "{}", line.trim_end()))
 }
 
 /// A drill of orders: what was asked of it, what it saw, what it comes to.
@@ -175,7 +180,9 @@ impl fmt::Display for Report {
         }
         let mut verdicts = String::new();
         write_verdicts(&mut verdicts, &self.verdicts)?;
-        write!(f, "\n{table}\n\n{verdicts}")?;
+        writeln!(f)?;
+        write_table(f, &table)?;
+        write!(f, "\n{verdicts}")?;
         let outcome = self.outcome();
         if let (Outcome::Inconclusive, Some(guard)) = (outcome, self.without) {
             writeln!(f, "  the guard {guard} was taken away, and no verdict noticed")?;

@@ -81,6 +81,8 @@ async fn perform(layout: &Layout, args: &RollingRestartArgs, progress: Progress<
             "while {clients} shoppers order without a pause for {duration:?}, every service of both regions is restarted,\n\
              and not one of their requests fails, though none is ever sent twice."
         ),
+        needs_redelivery: false,
+        short_charges: false,
     };
     billing.announce(progress);
     let mut stage = Stage::set(layout, progress).await?;
@@ -114,7 +116,7 @@ async fn perform(layout: &Layout, args: &RollingRestartArgs, progress: Progress<
     if requests == 0 || last > end {
         fault.cannot_tell("the restarts took longer than the load: take a longer --duration");
     }
-    let mut report = stage.judge(billing, &asked, last, fault, false).await?;
+    let mut report = stage.judge(billing, &asked, last, fault).await?;
     let unfailing = crate::audit::report::conclude("NO REQUEST FAILS", || {
         let mut examined = Examined::default();
         examined.count(requests, "requests");

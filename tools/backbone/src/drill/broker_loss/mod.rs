@@ -101,6 +101,8 @@ async fn perform(
              of it and returns after two. Accepted orders = orders placed = distinct charges in the provider's ledger, none charged twice,\n\
              stock taken once each, no dead letter; although events were delivered again."
         ),
+        needs_redelivery: true,
+        short_charges: false,
     };
     billing.announce(progress);
     if let Some(sabotage) = sabotage {
@@ -136,7 +138,7 @@ async fn perform(
         fault.cannot_tell("the broker that died led nothing");
     }
     let figures = figures(&asked, &produced, stage.start, lost.died, third);
-    let mut report = stage.judge(billing, &asked, last, fault, true).await?;
+    let mut report = stage.judge(billing, &asked, last, fault).await?;
     for (of, is) in figures {
         report.figure(of, is);
     }

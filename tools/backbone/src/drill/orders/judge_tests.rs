@@ -83,7 +83,7 @@ fn named(world: &World) -> Vec<(&'static str, String)> {
     let judged = [
         ("acknowledged", acknowledged(outcomes)),
         ("placed once", placed_once(outcomes, orders)),
-        ("charged once", charged_once(outcomes, &world.provider)),
+        ("charged once", charged_once(outcomes, &world.provider, false)),
         ("stock", stock_once(outcomes, orders, world.inventory.as_ref(), &sold_before)),
     ];
     judged.iter().flat_map(|(judge, it)| it.offenders().iter().map(|row| (*judge, row.clone()))).collect()
@@ -122,6 +122,20 @@ fn each_broken_promise_is_named_by_its_judge() {
     fails("charged once", "took []", |world| world.provider.intents.clear());
     fails("stock", "its reservation is", |world| world.inventory.east.reservations.clear());
     fails("stock", "3 left the stock", |world| world.inventory.east.levels.get_mut("mug").unwrap().sold = 13);
+}
+
+#[test]
+fn a_charge_of_less_passes_only_where_the_provider_is_known_for_it() {
+    let mut world = sound();
+    world.provider.intents.get_mut("pi_1").unwrap().captures = vec![499];
+    let judged = |short_allowed| {
+        let outcomes = Outcomes::new(&world.asked, &world.fates);
+        charged_once(outcomes, &world.provider, short_allowed).offenders().len()
+    };
+    assert_eq!((judged(true), judged(false)), (0, 1));
+    world.provider.intents.get_mut("pi_1").unwrap().captures = vec![501];
+    let more = charged_once(Outcomes::new(&world.asked, &world.fates), &world.provider, true);
+    assert!(more.offenders()[0].contains("took [501]"), "{more:?}");
 }
 
 fn deliveries(handled: u64, duplicates: u64, dead: u64) -> Deliveries {

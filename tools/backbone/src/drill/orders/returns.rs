@@ -1,6 +1,6 @@
 //! Orders that come back in part, and what the provider paid for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -13,15 +13,16 @@ use crate::audit::report::Examined;
 use crate::audit::sources::orders::{Orders, ReturnState};
 use crate::audit::sources::provider::Provider;
 use crate::client::api::LineRequest;
-use crate::client::view::OrderState;
+use crate::client::view::Order;
 use crate::client::{CallError, Retries};
 use crate::load::carts::Shops;
 use crate::load::open_loop::Told;
+use crate::platform::Layout;
 
 /// Returns asked for at once.
 const AT_ONCE: usize = 8;
-/// An order ships two seconds after it was placed; only then can it come back.
-const SHIPS_WITHIN: Duration = Duration::from_secs(30);
+/// An order ships two seconds after it was placed, and is then paid for; the provider may be asked a few times.
+const CAPTURED_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What came of a return.
@@ -38,35 +39,55 @@ pub enum GivenBack {
     Not(String),
 }
 
-/// Returns one unit of the first line of each order that was placed.
-pub async fn give_back<'a>(shops: &Shops, asked: impl Iterator<Item = &'a Asked>) -> Vec<GivenBack> {
-    let placed = asked.filter_map(|asked| match asked.told {
-        Told::Placed { order, .. } => Some((asked, order)),
+/// Waits until each order that was placed has shipped and its money came in, and returns one unit of its first line. An order of which the
+/// provider took less than it was told to stays: what it owes is for a person to decide, and its refund would be parked.
+///
+/// # Errors
+/// The provider's ledger cannot be read.
+pub async fn give_back(layout: &Layout, shops: &Shops, asked: &[&Asked]) -> anyhow::Result<Vec<GivenBack>> {
+    let placed = asked.iter().filter_map(|asked| match asked.told {
+        Told::Placed { order, .. } => Some((*asked, order)),
         _ => None,
     });
-    futures::stream::iter(placed)
-        .map(async |(asked, order)| match one(shops, asked, order).await {
-            Ok(refund_minor) => GivenBack::Accepted { order, refund_minor },
-            Err(error) => GivenBack::Not(error.reason()),
-        })
-        .buffer_unordered(AT_ONCE)
+    let captured: Vec<_> = futures::stream::iter(placed)
+        .map(|(asked, order)| captured(shops, asked, order))
+        .buffered(AT_ONCE)
         .collect()
-        .await
+        .await;
+    let provider = Provider::read(layout).await?;
+    let full: BTreeSet<&str> = provider
+        .intents
+        .values()
+        .filter(|intent| intent.captures == [intent.amount_minor])
+        .map(|intent| intent.reference.as_str())
+        .collect();
+    let ours = captured.iter().flatten().filter(|(_, order)| full.contains(order.order_id.to_string().as_str()));
+    let given_back = futures::stream::iter(ours).map(async |(asked, order)| match one(shops, asked, order).await {
+        Ok(refund_minor) => GivenBack::Accepted { order: order.order_id, refund_minor },
+        Err(error) => GivenBack::Not(error.reason()),
+    });
+    Ok(given_back.buffer_unordered(AT_ONCE).collect().await)
 }
 
-async fn one(shops: &Shops, asked: &Asked, order: OrderId) -> Result<i64, CallError> {
+/// The order once its money came in; `None` when it does not in time.
+async fn captured<'a>(shops: &Shops, asked: &'a Asked, id: OrderId) -> Option<(&'a Asked, Order)> {
     let (api, session, retries) = (shops.api(asked.cart.region), &asked.cart.session, Retries::default());
-    let give_up_at = Instant::now() + SHIPS_WITHIN;
-    let shipped = loop {
-        let found = retries.run(|| api.order(session, order)).await?;
-        if found.state == OrderState::Shipped || Instant::now() >= give_up_at {
-            break found;
+    let give_up_at = Instant::now() + CAPTURED_WITHIN;
+    while Instant::now() < give_up_at {
+        match retries.run(|| api.order(session, id)).await {
+            Ok(order) if order.captured => return Some((asked, order)),
+            Ok(_) => sleep(LOOK_EVERY).await,
+            Err(_) => return None,
         }
-        sleep(LOOK_EVERY).await;
-    };
+    }
+    None
+}
+
+async fn one(shops: &Shops, asked: &Asked, order: &Order) -> Result<i64, CallError> {
+    let (api, session, retries) = (shops.api(asked.cart.region), &asked.cart.session, Retries::default());
     let lines: Vec<LineRequest<'_>> =
-        shipped.lines.iter().take(1).map(|line| LineRequest { offer_id: &line.offer_id, quantity: 1 }).collect();
-    let returned = retries.run(|| api.return_lines(session, order, "return", &lines)).await?;
+        order.lines.iter().take(1).map(|line| LineRequest { offer_id: &line.offer_id, quantity: 1 }).collect();
+    let returned = retries.run(|| api.return_lines(session, order.order_id, "return", &lines)).await?;
     Ok(returned.refund.minor_units)
 }
 

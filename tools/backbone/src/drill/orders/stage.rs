@@ -47,6 +47,7 @@ pub struct Stage<'a> {
 }
 
 /// What a drill is called and expects.
+#[derive(Clone)]
 pub struct Billing {
     /// Its name on the command line.
     pub drill: &'static str,
@@ -54,6 +55,10 @@ pub struct Billing {
     pub without: Option<&'static str>,
     /// What is expected.
     pub hypothesis: String,
+    /// Whether events have to be seen delivered again.
+    pub needs_redelivery: bool,
+    /// Whether the provider is known to take less than it is told to.
+    pub short_charges: bool,
 }
 
 impl Billing {
@@ -129,7 +134,6 @@ impl<'a> Stage<'a> {
         asked: &[Asked],
         settled_from: Instant,
         fault: Examined,
-        needs_redelivery: bool,
     ) -> Result<Report> {
         let rested = at_rest(self.layout, SETTLE_WITHIN).await;
         let settled = rested.map(|at| at.saturating_duration_since(settled_from));
@@ -152,14 +156,15 @@ impl<'a> Stage<'a> {
             conclude("ACKNOWLEDGED", || Ok(judge::acknowledged(outcomes))),
             conclude("PLACED ONCE", || Ok(judge::placed_once(outcomes, stores.orders.all()?))),
             conclude("CHARGED ONCE", || {
-                Ok(judge::charged_once(outcomes, stores.provider.as_ref().map_err(Clone::clone)?))
+                let provider = stores.provider.as_ref().map_err(Clone::clone)?;
+                Ok(judge::charged_once(outcomes, provider, billing.short_charges))
             }),
             conclude("STOCK", || {
                 Ok(judge::stock_once(outcomes, stores.orders.all()?, stores.inventory.all()?, &self.sold_before))
             }),
             conclude("APPLIED ONCE", || Ok(judge::applied_once(&deliveries))),
         ];
-        if needs_redelivery {
+        if billing.needs_redelivery {
             verdicts.push(conclude("REDELIVERED", || Ok(judge::redelivered(&deliveries))));
         }
         verdicts.extend(audit.findings);
