@@ -52,7 +52,7 @@ async fn overtaken<T>(point: &str, zombie: impl Future<Output = T>, other: impl 
 async fn both_place(app: &App) -> (PlaceRequest, OrderId) {
     let request = request();
     let zombie = app.sagas.place.place(&request, Instant::now() + 3 * SLEEP);
-    let order = overtaken("order.authorise-payment.after-call", zombie, async || app.restarted().recover().await).await;
+    let order = overtaken("order.place.before-commit", zombie, async || app.restarted().recover().await).await;
     let order = order.unwrap();
     assert_eq!(order.state, OrderState::Placed, "whoever placed it");
     (request, order.id)

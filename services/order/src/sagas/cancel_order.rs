@@ -8,17 +8,14 @@
 //! Inventory gives the stock back on the event. Nothing is compensated: a cancelled order stays cancelled.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ids::{CustomerId, OrderId};
 use sabotage::crash_point;
 use tokio::sync::Notify;
 
+use super::patience::CALL_MAX;
 use super::{CallError, Callees};
 use crate::store::{Cancelled, Lease, Store, StoreError};
-
-/// How long one call to void may take.
-const CALL_MAX: Duration = Duration::from_secs(3);
 
 /// Cancels orders. Cheap to clone.
 #[derive(Debug, Clone)]

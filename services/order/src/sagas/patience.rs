@@ -6,7 +6,7 @@ use chassis::retry::Backoff;
 
 /// One call takes at most this long, also when the turn has longer: a lost call is asked again rather than waited for.
 /// Above a reservation of 1,500 lines that asks the other region (some 200 ms) with room for a machine under load.
-const CALL_MAX: Duration = Duration::from_secs(3);
+pub(super) const CALL_MAX: Duration = Duration::from_secs(3);
 /// And it gets at least this much, while the turn has it: less would be over before a healthy callee under load answers.
 const CALL_MIN: Duration = Duration::from_millis(500);
 /// Between turns of one saga. Below a second at first, as a payment in doubt is usually settled within one and a capture usually

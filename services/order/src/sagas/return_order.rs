@@ -14,15 +14,14 @@ use ids::{OrderId, RefundId};
 use sabotage::crash_point;
 use tokio::time::Instant;
 
-use super::patience::{Next, Patience};
+use super::patience::{CALL_MAX, Next, Patience};
 use super::{CallError, Callees};
 use crate::domain::{ReturnRequest, ReturnState, Share};
 use crate::store::{DueRefund, Fence, Return, ReturnRefused, Store, StoreError};
 
-/// How long one call to refund may take.
-const CALL_MAX: Duration = Duration::from_secs(3);
 /// Longer than a call, so that nobody takes over while one runs; if somebody does, the key and the fencing token make it harmless.
 pub(crate) const LEASE: Duration = Duration::from_secs(4);
+
 /// Takes returns. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReturnOrder {

@@ -125,6 +125,9 @@ impl Store {
     /// False when the lease is another driver's or the order no longer pending. The row lock makes one winner of two drivers, so
     /// there is one event.
     pub async fn mark_placed(&self, order: &Order, lease: &Lease) -> Result<bool, StoreError> {
+        // Before the transaction begins and not before it commits, which is the same for one who dies here; but one who is held up
+        // here holds no lock, so that another can overtake it.
+        crash_point("order.place.before-commit").await;
         let mut transaction = chassis::database::begin(&self.pool).await?;
         let updated = sqlx::query!(
             "update customer_order
@@ -141,7 +144,6 @@ impl Store {
         }
         let event = NewEvent::new("order.placed.v1", "order", order.id.to_string(), &placed(order));
         outbox::append(&mut transaction, order.home_region, &[event]).await?;
-        crash_point("order.place.before-commit").await;
         transaction.commit().await?;
         crash_point("order.place.after-commit").await;
         Ok(true)
