@@ -35,13 +35,13 @@ async fn set_payment(deployment: &Deployment, order: &str, from: &str, to: &str)
     Ok(())
 }
 
-/// An order whose shipping payment refuses, and the position of the letter. Its payment is declined in our books behind payment's
+/// An order whose shipping payment refuses, and the position of the letter. Its payment is voided in our books behind payment's
 /// back, in the two seconds before it ships; the provider holds the money.
 async fn refused_order(deployment: &Deployment) -> Result<(String, String)> {
     let offer = deployment.offer(2_100, 3, 0).await?;
     let shopper = deployment.shopper(Region::East).await?;
     let order = shopper.placed_order(&[(&offer, 1)]).await?;
-    set_payment(deployment, &order, "authorised", "declined").await?;
+    set_payment(deployment, &order, "authorised", "voided").await?;
     for _ in 0..60 {
         let (_, listed) = dlq(deployment, &["list", "--topic", "order.shipped.v1"]).await?;
         if let Some(line) = listed.lines().find(|line| line.contains(&order)) {
@@ -74,7 +74,7 @@ async fn shown_and_replayed(deployment: Arc<Deployment>) -> Result<()> {
     let waits = explain(&deployment, &order).await?["verdict"]["waits"].to_string();
     ensure!(waits.contains(&format!("backbone dlq replay {position}")), "{waits}");
 
-    set_payment(&deployment, &order, "declined", "authorised").await?;
+    set_payment(&deployment, &order, "voided", "authorised").await?;
     let (code, said) = dlq(&deployment, &["replay", &position, "--dry-run"]).await?;
     ensure!(code == Some(0) && said.contains("would publish"), "{said}");
     let (_, listed) = dlq(&deployment, &["list"]).await?;
@@ -107,7 +107,7 @@ async fn replayed_in_vain(deployment: Arc<Deployment>) -> Result<()> {
     let lines: Vec<&str> = listed.lines().filter(|line| line.contains(&order)).collect();
     ensure!(lines.len() == 1 && lines[0].contains("refused 2 times") && !lines[0].contains(&position), "{listed}");
 
-    set_payment(&deployment, &order, "declined", "authorised").await?;
+    set_payment(&deployment, &order, "voided", "authorised").await?;
     let (code, said) = dlq(&deployment, &["replay", "--all"]).await?;
     ensure!(code == Some(0) && said.contains("1 replayed, 1 applied"), "{said}");
     explained_until(&deployment, &order, |told| told["verdict"] == "settled").await?;

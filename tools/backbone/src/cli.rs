@@ -1,5 +1,6 @@
 //! The command line: what may be asked, and who answers.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -212,9 +213,9 @@ fn interrupt() -> anyhow::Result<CancellationToken> {
     Ok(token)
 }
 
-#[allow(clippy::print_stdout, reason = "this is the command line's own output")]
 fn print(line: &str) {
-    println!("{line}");
+    // Whoever reads may have seen enough, as `head` has.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 #[cfg(test)]

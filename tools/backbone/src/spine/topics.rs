@@ -135,32 +135,37 @@ impl Topics {
             return Err(KafkaError::MetadataFetch(error.into()));
         }
         let mut span = Span { ends: BTreeMap::new(), starts: TopicPartitionList::new(), is_truncated: false };
-        for partition in described.partitions() {
-            let (low, high) = self.watermarks(topic, partition.id())?;
-            let start = match since {
-                Since::Beginning => low,
-                Since::Time(time) => {
-                    self.first_since(topic, partition.id(), time)?.map_or(high, |first| first.max(low))
-                }
-            };
+        let partitions: Vec<i32> = described.partitions().iter().map(|partition| partition.id()).collect();
+        let firsts = match since {
+            Since::Beginning => None,
+            Since::Time(time) => Some(self.firsts_since(topic, &partitions, time)?),
+        };
+        for partition in partitions {
+            let (low, high) = self.watermarks(topic, partition)?;
+            // No record of then or later: nothing to read.
+            let start =
+                firsts.as_ref().map_or(low, |firsts| firsts.get(&partition).map_or(high, |first| low.max(*first)));
             span.is_truncated |= low > 0 && start == low;
             if high > start {
-                span.ends.insert(partition.id(), high);
-                span.starts.add_partition_offset(topic, partition.id(), Offset::Offset(start))?;
+                span.ends.insert(partition, high);
+                span.starts.add_partition_offset(topic, partition, Offset::Offset(start))?;
             }
         }
         Ok(span)
     }
 
-    /// The offset of the first record published at `time` or later; `None` when there is none.
-    fn first_since(&self, topic: &str, partition: i32, time: DateTime<Utc>) -> KafkaResult<Option<i64>> {
+    /// The offset of each partition's first record published at `time` or later, where there is one.
+    fn firsts_since(&self, topic: &str, partitions: &[i32], time: DateTime<Utc>) -> KafkaResult<BTreeMap<i32, i64>> {
         let mut asked = TopicPartitionList::new();
-        asked.add_partition_offset(topic, partition, Offset::Offset(time.timestamp_millis()))?;
+        for partition in partitions {
+            asked.add_partition_offset(topic, *partition, Offset::Offset(time.timestamp_millis()))?;
+        }
         let answer = self.0.offsets_for_times(asked, ANSWER_WITHIN)?;
-        Ok(answer.elements().first().and_then(|found| match found.offset() {
-            Offset::Offset(offset) => Some(offset),
+        let firsts = answer.elements().into_iter().filter_map(|first| match first.offset() {
+            Offset::Offset(offset) => Some((first.partition(), offset)),
             _ => None,
-        }))
+        });
+        Ok(firsts.collect())
     }
 
     /// The oldest offset of a partition and the next one. A partition whose leader has just changed, or whose topic was just made, is

@@ -33,6 +33,7 @@ pub fn of(facts: &Facts) -> Explanation {
         format!("not all of {region} {topic} since the order could be read; events may be missing here")
     });
     let logs = (facts.logs_more > 0).then(|| format!("{} earlier log lines are not shown", facts.logs_more));
+    let moved = facts.moved.then(|| "it moved while it was read: what it waits for may have come meanwhile".to_owned());
     Explanation {
         order_id: facts.order_id.to_string(),
         state: facts.order.state.clone(),
@@ -41,7 +42,7 @@ pub fn of(facts: &Facts) -> Explanation {
         traces: facts.traces().into_iter().map(|(trace, _)| trace).collect(),
         timeline: timeline::of(facts),
         unread: facts.unread.clone(),
-        notes: partly.chain(logs).collect(),
+        notes: partly.chain(logs).chain(moved).collect(),
     }
 }
 

@@ -6,7 +6,7 @@ use ids::{EventId, OrderId, Region};
 
 use super::databases::cart::Checkout;
 use super::databases::inventory::{Reservation, TransferIn, TransferOut};
-use super::databases::order::{Action, Line, Order, Return};
+use super::databases::order::{Action, Line, Order, OrderRows, Return};
 use super::databases::outbox::Waiting;
 use super::databases::payment::{Entry, Payment, Refund, Webhook};
 use super::events::Record;
@@ -53,6 +53,8 @@ pub struct Facts {
     pub partly_read: Vec<(Region, &'static str)>,
     /// Regions whose Kafka could not be read at all.
     pub kafkas_unread: Vec<Region>,
+    /// It did not stand still while it was read.
+    pub moved: bool,
     /// Regions whose inboxes could not be read: that an event is not in them says nothing.
     pub inboxes_unread: Vec<Region>,
 }
@@ -80,6 +82,40 @@ pub struct Event {
 }
 
 impl Facts {
+    /// The order's own rows, read at `now`; of the rest nothing yet.
+    pub fn new(now: DateTime<Utc>, order_id: OrderId, home: Region, row: OrderRows) -> Self {
+        let (order, lines, returns, actions) = row;
+        Self {
+            now,
+            order_id,
+            home,
+            order,
+            lines,
+            returns,
+            actions,
+            checkouts: Vec::new(),
+            reservations: Vec::new(),
+            transfers_in: Vec::new(),
+            transfers_out: Vec::new(),
+            payments: Vec::new(),
+            refunds: Vec::new(),
+            entries: Vec::new(),
+            webhooks: Vec::new(),
+            ledger: Vec::new(),
+            waiting: Vec::new(),
+            records: Vec::new(),
+            applied: Vec::new(),
+            letters: Vec::new(),
+            logs: Vec::new(),
+            logs_more: 0,
+            unread: Vec::new(),
+            partly_read: Vec::new(),
+            kafkas_unread: Vec::new(),
+            moved: false,
+            inboxes_unread: Vec::new(),
+        }
+    }
+
     /// Every event of the order, each once, in the order of their deciding.
     pub fn events(&self) -> Vec<Event> {
         let mut events: Vec<Event> = Vec::new();

@@ -1,12 +1,12 @@
 //! Reads the facts. First who has the order, then everything that goes by its id, then what goes by ids found so.
 
-use anyhow::bail;
 use chrono::{TimeDelta, Utc};
 use ids::{EventId, OrderId, Region};
 use uuid::Uuid;
 
 use super::databases::{cart, inventory, order, outbox, payment};
 use super::facts::{Facts, In};
+use super::find::find;
 use super::wanted::Wanted;
 use super::{events, ledger, logs};
 use crate::audit::sources::Read;
@@ -15,18 +15,19 @@ use crate::dlq;
 use crate::platform::{Layout, TOPICS};
 use crate::spine::inbox;
 
-/// Orders named when an id is cut too short.
-const NAMED_MAX: i64 = 10;
+/// An order that moves while it is read is read again, but not for ever.
+const READINGS_MAX: usize = 3;
 /// Log lines shown, the last ones.
 const LOG_LINES_MAX: usize = 40;
 /// Clocks of ours differ by less. What happened is looked for from this long before the order on.
 const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::minutes(5);
 
-/// What is not there, because a store cannot be read, is named and left out.
-struct Lost<'a>(&'a mut Vec<String>);
+/// Takes what was read; what could not be is named instead, once.
+pub struct Lost<'a>(pub &'a mut Vec<String>);
 
 impl Lost<'_> {
-    fn unless<T: Default>(&mut self, read: Read<T>) -> T {
+    /// What was read, or nothing.
+    pub fn unless<T: Default>(&mut self, read: Read<T>) -> T {
         read.unwrap_or_else(|error| {
             let error = error.to_string();
             if !self.0.contains(&error) {
@@ -42,137 +43,118 @@ impl Lost<'_> {
 /// # Errors
 /// There is no such order, more than one, or none is found and a region's orders cannot be read.
 pub async fn gather(layout: &Layout, wanted: &Wanted) -> anyhow::Result<Facts> {
-    let mut unread = Vec::new();
-    let (home, id) = find(layout, wanted, &mut unread).await?;
-    let read = snapshot(layout, home, "order", async |conn| order::read(conn, id).await).await?;
-    let (order, lines, returns, actions) = read;
-    let mut facts = Facts {
-        now: Utc::now(),
-        order_id: OrderId::from_uuid(id),
-        home,
-        order,
-        lines,
-        returns,
-        actions,
-        checkouts: Vec::new(),
-        reservations: Vec::new(),
-        transfers_in: Vec::new(),
-        transfers_out: Vec::new(),
-        payments: Vec::new(),
-        refunds: Vec::new(),
-        entries: Vec::new(),
-        webhooks: Vec::new(),
-        ledger: Vec::new(),
-        waiting: Vec::new(),
-        records: Vec::new(),
-        applied: Vec::new(),
-        letters: Vec::new(),
-        logs: Vec::new(),
-        logs_more: 0,
-        unread,
-        partly_read: Vec::new(),
-        kafkas_unread: Vec::new(),
-        inboxes_unread: Vec::new(),
-    };
-    let begin = facts.order.created_at - CLOCKS_DIFFER_BY;
-    // One after the other: some thirty short questions, and a laptop's brokers and databases are asked in turn.
-    for region in Region::ALL {
-        by_order(layout, region, id, &mut facts).await;
-        let read = events::read(layout, region, id.to_string(), begin).await;
-        if read.is_err() {
-            facts.kafkas_unread.push(region);
+    let (home, id) = find(layout, wanted).await?;
+    let mut readings = 0;
+    loop {
+        // Databases before topics: an event that has just left its outbox is in Kafka then, and nowhere missing.
+        let mut facts = stored(layout, home, id).await?;
+        witnessed(layout, &mut facts).await;
+        facts.moved = mark(&facts) != mark(&stored(layout, home, id).await?);
+        readings += 1;
+        if !facts.moved || readings == READINGS_MAX {
+            read_logs(layout, &mut facts).await;
+            return Ok(facts);
         }
-        let read = Lost(&mut facts.unread).unless(read);
-        facts.records.extend(read.records.into_iter().map(|is| In { region, is }));
-        facts.partly_read.extend(read.partly_read.into_iter().map(|topic| (region, topic)));
     }
-    facts.ledger = Lost(&mut facts.unread).unless(ledger::read(layout, &id.to_string(), begin).await);
-    for region in Region::ALL {
-        by_what_was_found(layout, region, &mut facts).await;
+}
+
+/// A text that changes with every step of the order.
+fn mark(facts: &Facts) -> String {
+    let Facts { order, returns, checkouts, reservations, transfers_in, payments, refunds, entries, waiting, .. } =
+        facts;
+    let of_order = (&order.state, order.captured, order.refunded_minor, order.ship_at, order.parked_at);
+    let of_returns: Vec<&String> = returns.iter().map(|one| &one.state).collect();
+    let stores = (checkouts, reservations, transfers_in, payments, refunds, entries, waiting);
+    format!("{of_order:?} {of_returns:?} {stores:?}")
+}
+
+/// What a region's databases and outboxes have under the order's id.
+struct Stored {
+    checkout: Read<Option<cart::Checkout>>,
+    stock: Read<(Option<inventory::Reservation>, Vec<inventory::TransferIn>)>,
+    money: Read<payment::Payments>,
+    /// In the outboxes of order and payment; the others have no event of an order to say.
+    waiting: [Read<Vec<outbox::Waiting>>; 2],
+}
+
+impl Stored {
+    async fn read(layout: &Layout, region: Region, id: Uuid) -> Self {
+        let outbox =
+            async |service| snapshot(layout, region, service, async |conn| outbox::read(conn, service, id).await).await;
+        let (checkout, stock, money, orders, payments) = tokio::join!(
+            snapshot(layout, region, "cart", async |conn| cart::read(conn, id).await),
+            snapshot(layout, region, "inventory", async |conn| inventory::read(conn, id).await),
+            snapshot(layout, region, "payment", async |conn| payment::read(conn, id).await),
+            outbox("order"),
+            outbox("payment"),
+        );
+        Self { checkout, stock, money, waiting: [orders, payments] }
     }
-    read_logs(layout, &mut facts).await;
+
+    fn note(self, region: Region, facts: &mut Facts) {
+        let mut lost = Lost(&mut facts.unread);
+        let (reservation, transfers) = lost.unless(self.stock);
+        let payment::Payments { payment, refunds, entries } = lost.unless(self.money);
+        facts.checkouts.extend(lost.unless(self.checkout).map(|is| In { region, is }));
+        facts.reservations.extend(reservation.map(|is| In { region, is }));
+        facts.transfers_in.extend(transfers.into_iter().map(|is| In { region, is }));
+        facts.payments.extend(payment.map(|is| In { region, is }));
+        facts.refunds.extend(refunds.into_iter().map(|is| In { region, is }));
+        facts.entries.extend(entries.into_iter().map(|is| In { region, is }));
+        for waiting in self.waiting {
+            facts.waiting.extend(lost.unless(waiting).into_iter().map(|is| In { region, is }));
+        }
+    }
+}
+
+/// What all databases have under the order's id.
+async fn stored(layout: &Layout, home: Region, id: Uuid) -> Read<Facts> {
+    let now = Utc::now();
+    let row = snapshot(layout, home, "order", async |conn| order::read(conn, id).await).await?;
+    let mut facts = Facts::new(now, OrderId::from_uuid(id), home, row);
+    let (east, west) = tokio::join!(Stored::read(layout, Region::East, id), Stored::read(layout, Region::West, id));
+    east.note(Region::East, &mut facts);
+    west.note(Region::West, &mut facts);
     Ok(facts)
 }
 
-/// The one order that begins as asked, and its region.
-async fn find(layout: &Layout, wanted: &Wanted, unread: &mut Vec<String>) -> anyhow::Result<(Region, Uuid)> {
-    let mut found = Vec::new();
-    for region in Region::ALL {
-        let read = snapshot(layout, region, "order", async |conn| {
-            order::find(conn, wanted.first, wanted.last, NAMED_MAX + 1).await
-        });
-        let ids = Lost(unread).unless(read.await);
-        found.extend(ids.into_iter().map(|id| (region, id)));
-    }
-    match found.as_slice() {
-        [one] => Ok(*one),
-        [] if unread.is_empty() => bail!("there is no order {wanted} in either region; {}", hint(layout, wanted).await),
-        [] => bail!("no order {wanted} was found, but not everything could be read: {}", unread.join("; ")),
-        several => {
-            let shown = several.iter().take(NAMED_MAX as usize).map(|(region, id)| format!("\n  {id} ({region})"));
-            let more = if several.len() > NAMED_MAX as usize { "\n  …" } else { "" };
-            bail!("{wanted} begins several orders; write more of the id:{}{more}", shown.collect::<String>())
+/// What the Kafkas and the provider have about it, and what the databases have under ids found there.
+async fn witnessed(layout: &Layout, facts: &mut Facts) {
+    let (begin, id) = (facts.order.created_at - CLOCKS_DIFFER_BY, facts.order_id.to_string());
+    let witness = async |region| {
+        tokio::join!(events::read(layout, region, id.clone(), begin), dlq::judged(layout, region, TOPICS.into()))
+    };
+    let (east, west, ledger) =
+        tokio::join!(witness(Region::East), witness(Region::West), ledger::read(layout, &id, begin));
+    for (region, (records, letters)) in [(Region::East, east), (Region::West, west)] {
+        if records.is_err() {
+            facts.kafkas_unread.push(region);
         }
+        let mut lost = Lost(&mut facts.unread);
+        let records = lost.unless(records);
+        facts.records.extend(records.records.into_iter().map(|is| In { region, is }));
+        facts.partly_read.extend(records.partly_read.into_iter().map(|topic| (region, topic)));
+        let letters = lost.unless(letters.map(|judged| judged.letters));
+        facts.letters.extend(letters.into_iter().filter(|(letter, _)| letter.key.as_deref() == Some(&id)));
     }
-}
-
-/// What to do about an order that is not there.
-async fn hint(layout: &Layout, wanted: &Wanted) -> String {
+    facts.ledger = Lost(&mut facts.unread).unless(ledger);
     for region in Region::ALL {
-        let checkout = snapshot(layout, region, "cart", async |conn| cart::read(conn, wanted.first).await).await;
-        if let Ok(Some(checkout)) = checkout {
-            return format!(
-                "the {region} cart has a checkout for it, which is {}: its request died before the order was stored, and the \
-                 cart puts the lines back after some minutes",
-                checkout.state
-            );
-        }
-    }
-    "an order's id is in the answer to POST /v1/orders, in GET /v1/orders, and in log lines about it (backbone logs order)".to_owned()
-}
-
-/// What the other databases and the outboxes of a region have under the order's id.
-async fn by_order(layout: &Layout, region: Region, id: Uuid, facts: &mut Facts) {
-    let mut lost = Lost(&mut facts.unread);
-    let checkout = snapshot(layout, region, "cart", async |conn| cart::read(conn, id).await).await;
-    facts.checkouts.extend(lost.unless(checkout).map(|is| In { region, is }));
-
-    let stock = snapshot(layout, region, "inventory", async |conn| inventory::read(conn, id).await).await;
-    let (reservation, transfers) = lost.unless(stock);
-    facts.reservations.extend(reservation.map(|is| In { region, is }));
-    facts.transfers_in.extend(transfers.into_iter().map(|is| In { region, is }));
-
-    let money = snapshot(layout, region, "payment", async |conn| payment::read(conn, id).await).await;
-    let payment::Payments { payment, refunds, entries } = lost.unless(money);
-    facts.payments.extend(payment.map(|is| In { region, is }));
-    facts.refunds.extend(refunds.into_iter().map(|is| In { region, is }));
-    facts.entries.extend(entries.into_iter().map(|is| In { region, is }));
-
-    // The others have no event of an order to say.
-    for service in ["order", "payment"] {
-        let waiting = snapshot(layout, region, service, async |conn| outbox::read(conn, service, id).await).await;
-        facts.waiting.extend(lost.unless(waiting).into_iter().map(|is| In { region, is }));
+        by_what_was_found(layout, region, facts).await;
     }
 }
 
-/// What a region has under ids that were found: inbox rows, dead letters, granted transfers, webhooks.
+/// What a region has under ids that were found: inbox rows, granted transfers, webhooks.
 async fn by_what_was_found(layout: &Layout, region: Region, facts: &mut Facts) {
     let events: Vec<EventId> = facts.events().iter().map(|event| event.id).collect();
     let transfers: Vec<Uuid> = facts.transfers_in.iter().map(|transfer| transfer.is.transfer_id).collect();
     let webhooks: Vec<String> = facts.ledger.iter().filter_map(|line| line.event.clone()).collect();
-    let key = facts.order_id.to_string();
     let mut lost = Lost(&mut facts.unread);
 
     let applied = inbox::applied(layout, region, &events, |_| true).await;
     if applied.is_err() {
         facts.inboxes_unread.push(region);
     }
-    let applied = lost.unless(applied);
-    facts.applied.extend(applied.into_iter().map(|is| In { region, is }));
-
-    let letters = dlq::judged(layout, region, TOPICS.into()).await.map(|judged| judged.letters);
-    let is_ours = |letter: &dlq::Letter| letter.key.as_deref() == Some(&key);
-    facts.letters.extend(lost.unless(letters).into_iter().filter(|(letter, _)| is_ours(letter)));
+    facts.applied.extend(lost.unless(applied).into_iter().map(|is| In { region, is }));
 
     if !transfers.is_empty() {
         let granted = snapshot(layout, region, "inventory", async |conn| inventory::granted(conn, &transfers).await);

@@ -32,7 +32,7 @@ pub fn of(facts: &Facts) -> Vec<(&'static str, String)> {
 
 fn state(facts: &Facts) -> String {
     let captured = if facts.order.captured { ", captured" } else { "" };
-    format!("{}{captured}, driven in {}", facts.order.state, facts.order.home_region)
+    format!("{}{captured}, home {}", facts.order.state, facts.order.home_region)
 }
 
 fn lines(facts: &Facts) -> Vec<String> {
@@ -93,8 +93,7 @@ fn driven(facts: &Facts) -> String {
             format!("held, or put off, until {} (for {} more)", clock(after), span(after - facts.now))
         }
     };
-    let fence = order.fence.as_ref().map(|fence| format!("; fencing token {fence}")).unwrap_or_default();
-    format!("{until}{fence}; {} turns did not reach the end", order.attempts)
+    format!("{until}; fencing token {}; {} turns did not reach the end", order.fence, order.attempts)
 }
 
 /// An amount as people write it.
@@ -141,11 +140,14 @@ mod tests {
     #[test]
     fn an_order_says_how_it_stands() {
         let facts = captured();
-        assert_eq!(said(&facts, "state"), "shipped, captured, driven in east");
+        assert_eq!(said(&facts, "state"), "shipped, captured, home east");
         assert_eq!(said(&facts, ""), "2 × board at 34.50 EUR");
         let steps = "cut_cart done, reserve_stock done, authorise_payment done, place done";
         assert_eq!(said(&facts, "saga"), steps);
-        assert_eq!(said(&facts, "driven"), "by nobody: nothing is left to drive; 0 turns did not reach the end");
+        assert_eq!(
+            said(&facts, "driven"),
+            "by nobody: nothing is left to drive; fencing token 1; 0 turns did not reach the end"
+        );
         assert_eq!(said(&facts, "trace"), format!("{}  the request", "ab".repeat(16)));
     }
 
@@ -153,7 +155,7 @@ mod tests {
     fn a_driven_order_says_until_when() {
         let mut facts = captured();
         facts.order.drive_after = Some(facts.now + TimeDelta::milliseconds(2_500));
-        facts.order.fence = Some("7".to_owned());
+        facts.order.fence = 7;
         facts.order.attempts = 3;
         let driven = said(&facts, "driven");
         assert!(driven.contains("(for 2.5 s more); fencing token 7; 3 turns"), "{driven}");

@@ -11,6 +11,7 @@ mod databases;
 mod events;
 mod explanation;
 mod facts;
+mod find;
 mod gather;
 mod heading;
 mod ledger;

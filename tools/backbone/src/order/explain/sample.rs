@@ -63,61 +63,39 @@ pub fn captured() -> Facts {
 
 /// Reserved, and its payment not asked for yet.
 pub fn pending() -> Facts {
-    Facts {
-        now: at(10_000),
-        order_id: OrderId::generate(),
-        home: Region::East,
-        order: Order {
-            cart_id: Uuid::from_u128(1),
-            idempotency_key: "order".to_owned(),
-            home_region: "east".to_owned(),
-            state: "pending".to_owned(),
-            unwind_from: None,
-            refusal_reason: None,
-            refusal_message: None,
-            currency: "EUR".to_owned(),
-            total_minor: 6_900,
-            captured: false,
-            refunded_minor: 0,
-            drive_after: Some(at(10_000)),
-            fence: None,
-            parked_at: None,
-            parked_reason: None,
-            attempts: 0,
-            ship_at: None,
-            traceparent: Some(format!("00-{}-00f067aa0ba902b7-01", "ab".repeat(16))),
-            created_at: at(3),
-        },
-        lines: vec![Line { offer_id: "board".to_owned(), unit_price_minor: 3_450, quantity: 2, returned_quantity: 0 }],
-        returns: Vec::new(),
-        actions: Vec::new(),
-        checkouts: vec![east(checkout(true, "undecided", 0))],
-        reservations: vec![east(Reservation {
-            state: "reserved".to_owned(),
-            release_cause: None,
-            is_tombstone: false,
-            expires_at: at(900_000),
-            created_at: at(6),
-            lines: Some("2 × board".to_owned()),
-        })],
-        transfers_in: Vec::new(),
-        transfers_out: Vec::new(),
-        payments: Vec::new(),
-        refunds: Vec::new(),
-        entries: Vec::new(),
-        webhooks: Vec::new(),
-        ledger: Vec::new(),
-        waiting: Vec::new(),
-        records: Vec::new(),
-        applied: Vec::new(),
-        letters: Vec::new(),
-        logs: Vec::new(),
-        logs_more: 0,
-        unread: Vec::new(),
-        partly_read: Vec::new(),
-        kafkas_unread: Vec::new(),
-        inboxes_unread: Vec::new(),
-    }
+    let order = Order {
+        cart_id: Uuid::from_u128(1),
+        idempotency_key: "order".to_owned(),
+        home_region: "east".to_owned(),
+        state: "pending".to_owned(),
+        unwind_from: None,
+        refusal_reason: None,
+        refusal_message: None,
+        currency: "EUR".to_owned(),
+        total_minor: 6_900,
+        captured: false,
+        refunded_minor: 0,
+        drive_after: Some(at(10_000)),
+        fence: 1,
+        parked_at: None,
+        parked_reason: None,
+        attempts: 0,
+        ship_at: None,
+        traceparent: Some(format!("00-{}-00f067aa0ba902b7-01", "ab".repeat(16))),
+        created_at: at(3),
+    };
+    let lines = vec![Line { offer_id: "board".to_owned(), unit_price_minor: 3_450, quantity: 2, returned_quantity: 0 }];
+    let mut facts = Facts::new(at(10_000), OrderId::generate(), Region::East, (order, lines, Vec::new(), Vec::new()));
+    facts.checkouts.push(east(checkout(true, "undecided", 0)));
+    facts.reservations.push(east(Reservation {
+        state: "reserved".to_owned(),
+        release_cause: None,
+        is_tombstone: false,
+        expires_at: at(900_000),
+        created_at: at(6),
+        lines: Some("2 × board".to_owned()),
+    }));
+    facts
 }
 
 fn checkout(begun_here: bool, state: &str, begun: i64) -> Checkout {

@@ -85,17 +85,15 @@ fn returns(facts: &Facts) -> Vec<String> {
 }
 
 fn payments(facts: &Facts) -> Vec<String> {
-    let due = |due: Option<chrono::DateTime<chrono::Utc>>| {
-        due.map(|due| format!("; it is taken up again at {}", clock(due))).unwrap_or_default()
-    };
+    // What is in flight has a time at which it is taken up again, and nothing else has.
     let payments = facts.payments.iter().filter_map(|In { region, is }| {
-        let in_flight = matches!(is.state.as_str(), "authorising" | "abandoning" | "capturing" | "voiding");
-        in_flight.then(|| format!("its {region} payment, which is {}{}", is.state, due(is.due_at)))
+        is.due_at.map(|due| format!("its {region} payment, which is {}; taken up again at {}", is.state, clock(due)))
     });
-    let refunds =
-        facts.refunds.iter().filter(|one| one.is.state == "pending").map(|In { region, is }| {
-            format!("its {region} refund {}, which is pending{}", is.refund_id, due(is.due_at))
-        });
+    let refunds = facts.refunds.iter().filter_map(|In { region, is }| {
+        let id = is.refund_id;
+        is.due_at
+            .map(|due| format!("its {region} refund {id}, which is {}; taken up again at {}", is.state, clock(due)))
+    });
     payments.chain(refunds).collect()
 }
 

@@ -113,10 +113,17 @@ fn money_and_stock_in_flight_are_named() {
         facts.order.state = "cancelled".to_owned();
         facts.order.drive_after = Some(facts.now);
         facts.payments[0].is.state = "voiding".to_owned();
+        facts.payments[0].is.due_at = Some(facts.now);
         facts.records.clear();
         facts.kafkas_unread = Region::ALL.into();
     });
-    assert_eq!(voiding, ["its payment to be voided; anybody may take it up", "its east payment, which is voiding"]);
+    assert_eq!(
+        voiding,
+        [
+            "its payment to be voided; anybody may take it up",
+            "its east payment, which is voiding; taken up again at 00:00:10.000"
+        ]
+    );
     let held = waits(|facts| {
         *facts = super::super::sample::pending();
         facts.order.state = "rejected".to_owned();

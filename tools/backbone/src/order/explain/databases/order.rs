@@ -20,8 +20,8 @@ pub struct Order {
     pub captured: bool,
     pub refunded_minor: i64,
     pub drive_after: Option<DateTime<Utc>>,
-    /// The fencing token of the last claim, where the database has one.
-    pub fence: Option<String>,
+    /// The fencing token of the last claim.
+    pub fence: i64,
     pub parked_at: Option<DateTime<Utc>>,
     pub parked_reason: Option<String>,
     pub attempts: i32,
@@ -64,6 +64,9 @@ pub struct Action {
     pub reason: String,
 }
 
+/// An order with its lines, its returns and what people did to it.
+pub type OrderRows = (Order, Vec<Line>, Vec<Return>, Vec<Action>);
+
 /// Ids of up to `limit` orders from `first` to `last`.
 ///
 /// # Errors
@@ -83,20 +86,13 @@ pub async fn find(conn: &mut PgConnection, first: Uuid, last: Uuid, limit: i64) 
 ///
 /// # Errors
 /// What the server said.
-pub async fn read(
-    conn: &mut PgConnection,
-    order: Uuid,
-) -> Result<(Order, Vec<Line>, Vec<Return>, Vec<Action>), sqlx::Error> {
-    // Through JSON where a column came later: the database of an older release is explained as well.
+pub async fn read(conn: &mut PgConnection, order: Uuid) -> Result<OrderRows, sqlx::Error> {
     let row = sqlx::query_as(
         "select cart_id, idempotency_key, home_region, state, unwind_from,
                 refusal->>'reason' as refusal_reason, refusal->>'message' as refusal_message,
                 currency, total_minor, captured, refunded_minor, drive_after,
-                to_jsonb(stored)->>'fence' as fence,
-                (to_jsonb(stored)->>'parked_at')::timestamptz as parked_at,
-                to_jsonb(stored)->>'parked_reason' as parked_reason,
-                attempts, ship_at, traceparent, created_at
-         from customer_order as stored where order_id = $1",
+                fence, parked_at, parked_reason, attempts, ship_at, traceparent, created_at
+         from customer_order where order_id = $1",
     )
     .bind(order)
     .fetch_one(&mut *conn)
@@ -109,9 +105,7 @@ pub async fn read(
     .fetch_all(&mut *conn)
     .await?;
     let returns = sqlx::query_as(
-        "select return_id, idempotency_key, state, amount_minor, drive_after,
-                to_jsonb(stored)->>'parked_reason' as parked_reason,
-                attempts, traceparent, created_at,
+        "select return_id, idempotency_key, state, amount_minor, drive_after, parked_reason, attempts, traceparent, created_at,
                 (select string_agg(quantity || ' × ' || offer_id, ', ' order by offer_id)
                  from order_return_line as line where line.return_id = stored.return_id) as lines
          from order_return as stored where order_id = $1 order by created_at",
@@ -119,19 +113,11 @@ pub async fn read(
     .bind(order)
     .fetch_all(&mut *conn)
     .await?;
-    Ok((row, lines, returns, actions(conn, order).await?))
-}
-
-async fn actions(conn: &mut PgConnection, order: Uuid) -> Result<Vec<Action>, sqlx::Error> {
-    let is_recorded: bool =
-        sqlx::query_scalar("select to_regclass('operator_action') is not null").fetch_one(&mut *conn).await?;
-    if !is_recorded {
-        return Ok(Vec::new());
-    }
-    sqlx::query_as(
+    let actions = sqlx::query_as(
         "select acted_at, action, operator, reason from operator_action where order_id = $1 order by acted_at",
     )
     .bind(order)
     .fetch_all(conn)
-    .await
+    .await?;
+    Ok((row, lines, returns, actions))
 }
