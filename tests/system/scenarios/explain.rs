@@ -161,6 +161,11 @@ async fn unknown(deployment: Arc<Deployment>) -> Result<()> {
 
 /// The command line's list of consumers is one of its own. Every inbox of everything above must agree with it.
 async fn consumers(deployment: Arc<Deployment>) -> Result<()> {
+    let offer = deployment.offer(1_500, 5, 0).await?;
+    let shopper = deployment.shopper(Region::East).await?;
+    let order_id = shopper.placed_order(&[(&offer, 1)]).await?;
+    shopper.captured(&order_id).await?;
+    explained_until(&deployment, &order_id, |told| told["verdict"] == "settled").await?;
     let mut found = BTreeSet::new();
     for region in Region::ALL {
         for service in ["cart", "inventory", "payment", "order"] {

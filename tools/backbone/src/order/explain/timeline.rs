@@ -37,8 +37,8 @@ pub fn of(facts: &Facts) -> Vec<Moment> {
         logs,
     ];
     let mut moments: Vec<Moment> = parts.iter().flat_map(|part| part(facts)).collect();
-    // Stable: the parts stand in the order of causes.
-    moments.sort_by_key(|moment| moment.at);
+    // By the millisecond, since Kafka's times are no finer; and stable, since the parts stand in the order of causes.
+    moments.sort_by_key(|moment| moment.at.timestamp_millis());
     moments
 }
 

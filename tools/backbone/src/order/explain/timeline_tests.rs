@@ -52,3 +52,15 @@ fn moments_stand_in_the_order_of_their_time_and_those_of_one_time_in_that_of_the
     assert!(moments.is_sorted_by_key(|moment| moment.at));
     assert_eq!((moments[0].place.as_str(), moments[1].place.as_str()), ("east cart", "east order"));
 }
+
+#[test]
+fn an_event_is_decided_before_it_is_published_though_kafkas_time_is_the_coarser() {
+    let mut facts = captured();
+    for record in &mut facts.records {
+        record.is.event.at = at(20) + chrono::TimeDelta::microseconds(700);
+        record.is.published_at = Some(at(20));
+    }
+    let told = told(&facts);
+    let place = |what: &str| told.iter().position(|line| line.contains(what));
+    assert!(place("order.placed.v1 decided") < place("east Kafka order.placed.v1"), "{told:#?}");
+}
