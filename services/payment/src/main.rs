@@ -1,6 +1,9 @@
 //! The payment service.
 
+use std::io::Write as _;
+use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chassis::config::DatabaseConfig;
 use chassis::server::GrpcServer;
@@ -8,11 +11,12 @@ use chassis::shutdown::Shutdown;
 use chassis::workers::Workers;
 use clap::Parser;
 use contracts::payment::v1::payment_service_server::PaymentServiceServer;
-use payment::config::Config;
+use payment::config::{Config, ReconcileConfig};
 use payment::driver::Driver;
 use payment::grpc::PaymentGrpc;
+use payment::reconcile::Reconciler;
 use payment::store::Store;
-use payment::{webhook, workers};
+use payment::{reconcile, webhook, workers};
 use tokio::sync::Notify;
 
 /// Takes the money of orders, pays it back, and keeps the ledger.
@@ -22,27 +26,41 @@ enum Command {
     Serve(Box<Config>),
     /// Apply migrations and end.
     Migrate(Box<DatabaseConfig>),
+    /// Compare our books with the provider's once and tell what differs; exit status 1 if anything does.
+    Reconcile(Box<ReconcileConfig>),
 }
 
 /// Serves, or does what else is asked.
 #[tokio::main]
-pub async fn main() -> anyhow::Result<()> {
+pub async fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
-        Command::Serve(config) => serve(*config).await,
+        Command::Serve(config) => serve(*config).await?,
         Command::Migrate(database) => {
-            Ok(chassis::migrate::run(&database.connect()?, &[&outbox::MIGRATIONS, &payment::MIGRATIONS]).await?)
+            chassis::migrate::run(&database.connect()?, &[&outbox::MIGRATIONS, &payment::MIGRATIONS]).await?;
         }
+        Command::Reconcile(config) => return reconcile_once(&config).await,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn reconcile_once(config: &ReconcileConfig) -> anyhow::Result<ExitCode> {
+    let (store, provider) = (Store::new(config.database.connect()?, config.region), config.psp.provider()?);
+    let grace = Duration::from_secs(config.grace_seconds);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let reconciler = Reconciler::new(store, Arc::new(provider), grace);
+    let report = reconciler.run(reconciler.span(now, Duration::from_secs(config.since_hours * 3_600))).await?;
+    write!(std::io::stdout().lock(), "{report}")?;
+    Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let telemetry = chassis::telemetry::init("payment", &config.service)?;
     let shutdown = Shutdown::on_signals()?;
     let (region, grace) = (config.service.region, config.service.drain_grace());
-    let (provider, webhook_secret) = (config.provider()?, config.webhook_secret()?);
+    let (provider, webhook_secret) = (Arc::new(config.psp.provider()?), config.webhook_secret()?);
     let pool = config.database.connect()?;
     let store = Store::new(pool.clone(), region);
-    let driver = Driver::new(store.clone(), Arc::new(provider), config.commission_basis_points);
+    let driver = Driver::new(store.clone(), Arc::clone(&provider), config.commission_basis_points);
     let wake = Arc::new(Notify::new());
 
     let webhooks = chassis::server::listen(config.webhook_listen)?;
@@ -65,6 +83,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     background.spawn("due", move |token| workers::drive_due(due.clone(), Arc::clone(&woken), token));
     let listened = store.clone();
     background.spawn("wake", move |token| workers::listen(listened.clone(), Arc::clone(&wake), token));
+    let reconciler = Arc::new(Reconciler::new(store.clone(), provider, reconcile::GRACE));
+    let every = Duration::from_millis(config.reconcile_every_ms);
+    let window = Duration::from_secs(config.reconcile_window_hours * 3_600);
+    background.spawn("reconcile", move |token| workers::reconcile(Arc::clone(&reconciler), every, window, token));
     background.spawn("forget-webhooks", move |token| workers::forget_webhooks(store.clone(), token));
 
     let served = GrpcServer::new(&config.service)

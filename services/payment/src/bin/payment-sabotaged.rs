@@ -3,7 +3,7 @@
 #[path = "../main.rs"]
 mod service;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<std::process::ExitCode> {
     sabotage::arm_from_environment()?;
     service::main()
 }

@@ -14,13 +14,16 @@ use super::error::{Call, CallError};
 use super::guard::{Guard, GuardConfig};
 use super::key::{self, IdempotencyKey};
 use super::wire::{AuthoriseBody, Empty, IntentBody, List, ReceiptBody, RefundBody};
-use super::{Intent, Provider, Receipt};
+use super::{Intent, Page, Provider, Receipt, Span, StatedIntent, StatedRefund, Statement};
 use crate::domain::{CardToken, IntentId};
 
-/// Longest answer that is read, in bytes. An intent has about 300; a list asked for by one of our references has one element.
+/// Longest answer that is read, in bytes. An intent has about 300, and a page of a list a hundred of them.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Idle connections kept: as many as calls usually run at once.
 const IDLE_CONNECTIONS_MAX: usize = 32;
+
+/// Elements of a page: the most that the provider gives.
+const PAGE: &str = "100";
 
 /// How to reach the provider.
 #[derive(Clone, Debug)]
@@ -135,13 +138,43 @@ impl HttpProvider {
     async fn ask<T: DeserializeOwned>(&self, collection: &str, reference: String) -> Result<Option<T>, CallError> {
         let mut url = self.url(&["v1", collection]);
         url.query_pairs_mut().append_pair("reference", &reference);
-        let List { mut data } = self.send(Call::Ask, || self.request(Method::GET, url.clone())).await?;
+        let List { mut data, .. } = self.send(Call::Ask, || self.request(Method::GET, url.clone())).await?;
         if data.len() > 1 {
             // Under one idempotency key there can only be one. Whoever made the other, a person must look.
             tracing::error!(collection, reference, count = data.len(), "the provider has several under one reference");
             return Err(CallError::refused("several under one reference"));
         }
         Ok(data.pop())
+    }
+
+    async fn page<Body, T>(&self, collection: &str, span: Span, after: Option<&str>) -> Result<Page<T>, CallError>
+    where
+        Body: DeserializeOwned,
+        T: TryFrom<Body, Error: std::fmt::Display> + HasId,
+    {
+        let mut url = self.url(&["v1", collection]);
+        url.query_pairs_mut()
+            .append_pair("created[gte]", &span.from.to_string())
+            .append_pair("created[lt]", &span.to.to_string())
+            .append_pair("limit", PAGE);
+        if let Some(after) = after {
+            url.query_pairs_mut().append_pair("starting_after", after);
+        }
+        let list: List<Body> = self.send(Call::Ask, || self.request(Method::GET, url.clone())).await?;
+        let data = list.data.into_iter().map(readable).collect::<Result<Vec<T>, _>>()?;
+        let next = data.last().filter(|_| list.has_more).map(|last| last.id().into());
+        Ok(Page { data, next })
+    }
+
+    async fn under<Body, T>(&self, collection: &str, reference: &str) -> Result<Vec<T>, CallError>
+    where
+        Body: DeserializeOwned,
+        T: TryFrom<Body, Error: std::fmt::Display>,
+    {
+        let mut url = self.url(&["v1", collection]);
+        url.query_pairs_mut().append_pair("reference", reference);
+        let list: List<Body> = self.send(Call::Ask, || self.request(Method::GET, url.clone())).await?;
+        list.data.into_iter().map(readable).collect()
     }
 
     async fn send<T: DeserializeOwned>(
@@ -241,5 +274,40 @@ impl Provider for HttpProvider {
 
     fn is_reachable(&self) -> bool {
         self.guard.is_closed()
+    }
+}
+
+/// What a page goes on after.
+trait HasId {
+    fn id(&self) -> &str;
+}
+
+impl HasId for StatedIntent {
+    fn id(&self) -> &str {
+        self.intent.id.as_str()
+    }
+}
+
+impl HasId for StatedRefund {
+    fn id(&self) -> &str {
+        &self.receipt.id
+    }
+}
+
+impl Statement for HttpProvider {
+    async fn intents(&self, span: Span, after: Option<&str>) -> Result<Page<StatedIntent>, CallError> {
+        self.page::<IntentBody, _>("payment_intents", span, after).await
+    }
+
+    async fn refunds(&self, span: Span, after: Option<&str>) -> Result<Page<StatedRefund>, CallError> {
+        self.page::<ReceiptBody, _>("refunds", span, after).await
+    }
+
+    async fn intents_under(&self, reference: &str) -> Result<Vec<StatedIntent>, CallError> {
+        self.under::<IntentBody, _>("payment_intents", reference).await
+    }
+
+    async fn refunds_under(&self, reference: &str) -> Result<Vec<StatedRefund>, CallError> {
+        self.under::<ReceiptBody, _>("refunds", reference).await
     }
 }

@@ -7,6 +7,7 @@ mod client;
 mod error;
 mod guard;
 pub mod key;
+mod statement;
 mod wire;
 
 use std::future::Future;
@@ -17,6 +18,7 @@ use money::Money;
 pub use client::{ApiKey, ClientConfig, HttpProvider, InvalidClientConfig};
 pub use error::CallError;
 pub use guard::GuardConfig;
+pub use statement::{Page, Span, StatedIntent, StatedRefund, Statement};
 
 use crate::domain::{CardToken, IntentId};
 

@@ -3,7 +3,7 @@
 use money::{Currency, Money};
 use serde::{Deserialize, Serialize};
 
-use super::{Intent, IntentStatus, Receipt};
+use super::{Intent, IntentStatus, Receipt, StatedIntent, StatedRefund};
 use crate::domain::IntentId;
 
 /// Body of `POST /v1/payment_intents`.
@@ -45,6 +45,8 @@ pub(super) struct ErrorDetail {
 #[derive(Deserialize)]
 pub(super) struct List<T> {
     pub data: Vec<T>,
+    #[serde(default)]
+    pub has_more: bool,
 }
 
 /// A payment intent.
@@ -55,7 +57,11 @@ pub(super) struct IntentBody {
     amount: i64,
     #[serde(default)]
     amount_captured: i64,
+    #[serde(default)]
+    amount_refunded: i64,
     currency: String,
+    #[serde(default)]
+    reference: Box<str>,
 }
 
 /// A refund.
@@ -64,6 +70,10 @@ pub(super) struct ReceiptBody {
     id: String,
     status: String,
     amount: i64,
+    #[serde(default)]
+    payment_intent: String,
+    #[serde(default)]
+    reference: Box<str>,
 }
 
 /// An answer that reads as JSON but says something we do not know. It may well have done the work.
@@ -96,5 +106,23 @@ impl TryFrom<ReceiptBody> for Receipt {
         } else {
             Err(Unreadable("a refund status"))
         }
+    }
+}
+
+impl TryFrom<IntentBody> for StatedIntent {
+    type Error = Unreadable;
+
+    fn try_from(mut body: IntentBody) -> Result<Self, Unreadable> {
+        let (reference, refunded_minor) = (std::mem::take(&mut body.reference), body.amount_refunded);
+        Ok(Self { reference, refunded_minor, intent: body.try_into()? })
+    }
+}
+
+impl TryFrom<ReceiptBody> for StatedRefund {
+    type Error = Unreadable;
+
+    fn try_from(mut body: ReceiptBody) -> Result<Self, Unreadable> {
+        let (reference, intent) = (std::mem::take(&mut body.reference), IntentId::new(&body.payment_intent));
+        Ok(Self { reference, intent, receipt: body.try_into()? })
     }
 }

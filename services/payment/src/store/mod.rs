@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod ledger;
 mod payment;
+mod reconcile;
 mod record;
 mod refund;
 mod request;
@@ -22,6 +23,7 @@ use sqlx::postgres::types::PgInterval;
 pub use claim::{Claim, ClaimedPayment, ClaimedRefund, Work};
 pub use error::StoreError;
 pub use payment::{Begun, Payment};
+pub use reconcile::{Booked, OpenDifference};
 pub use record::{Done, Recorded};
 pub use refund::{RefundRequest, RefundState, Reserved};
 pub(crate) use request::{Follow, request};
@@ -41,7 +43,8 @@ pub struct Store {
     pool: PgPool,
     region: Region,
     lease: Duration,
-    /// Takes the lock on refunds away, and lets none of them be stored before as many as the barrier counts were decided.
+    /// Takes the lock on refunds away, and lets none of them be stored before as many as the barrier counts were decided,
+    /// or three seconds have passed.
     #[cfg(test)]
     pub(crate) unguarded_refunds: Option<std::sync::Arc<tokio::sync::Barrier>>,
 }

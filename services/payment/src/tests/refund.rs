@@ -1,16 +1,12 @@
-//! Refunds: however many at once, never more goes out than came in.
+//! Refunds, one after the other.
 
-use std::sync::Arc;
-
-use futures::future::join_all;
 use ids::OrderId;
 use sqlx::PgPool;
-use tokio::sync::Barrier;
 
 use super::provider::Fault;
 use super::world::{World, refund, terms};
 use crate::domain::refund::RefundRejected;
-use crate::driver::{DriveError, Driver};
+use crate::driver::DriveError;
 use crate::store::{RefundState, StoreError};
 
 #[sqlx::test(migrations = false)]
@@ -80,64 +76,4 @@ async fn a_refund_with_an_unknown_outcome_pays_once(pool: PgPool) {
     assert_eq!(world.provider.books().refunds.len(), 4);
     assert_eq!(world.provider.refunded_minor(), 100);
     assert!(world.balances().await.is_empty());
-}
-
-/// What is left unguarded.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Without {
-    Nothing,
-    /// The lock under which the domain decides.
-    Lock,
-    /// The lock, and the database's own checks.
-    LockAndChecks,
-}
-
-/// Refunds of 30 out of a seller's 100, all at once. Without the lock: as many as the pool of a test has connections for, and
-/// none is stored before all are decided, so that the race is one every time.
-const RUSH: usize = 30;
-const UNGUARDED_RUSH: usize = 4;
-
-/// Returns what the provider paid, and how many refunds were stopped by the database alone.
-async fn rush(pool: PgPool, without: Without) -> (i64, usize) {
-    let mut world = World::new(pool).await;
-    let order = world.captured(&[("acme", 100), ("globex", 20)]).await;
-    let mut count = RUSH;
-    if without != Without::Nothing {
-        count = UNGUARDED_RUSH;
-        let mut store = world.store().clone();
-        store.unguarded_refunds = Some(Arc::new(Barrier::new(count)));
-        world.driver = Driver::new(store, Arc::clone(world.driver.provider()), 1_000);
-    }
-    if without == Without::LockAndChecks {
-        for sql in [
-            "alter table payment drop constraint payment_refunds_within_capture",
-            "alter table payment_share drop constraint payment_share_refunds_within_share",
-        ] {
-            sqlx::query(sql).execute(&world.pool).await.unwrap();
-        }
-    }
-    let requests: Vec<_> = (0..count).map(|_| refund(order, &[("acme", 30)])).collect();
-    let answers = join_all(requests.iter().map(|request| world.driver.refund(request))).await;
-    world.work_until_idle().await;
-    let caught = answers
-        .iter()
-        .filter(|answer| matches!(answer, Err(DriveError::Store(StoreError::RefundExceedsCapture { .. }))))
-        .count();
-    (world.provider.refunded_minor(), caught)
-}
-
-#[sqlx::test(migrations = false)]
-async fn concurrent_refunds_never_pay_out_more_than_a_share(pool: PgPool) {
-    assert_eq!(rush(pool, Without::Nothing).await, (90, 0));
-}
-
-#[sqlx::test(migrations = false)]
-async fn without_the_lock_the_database_is_the_last_line(pool: PgPool) {
-    assert_eq!(rush(pool, Without::Lock).await, (90, 1));
-}
-
-/// The guards taken away: the tests above can fail.
-#[sqlx::test(migrations = false)]
-async fn without_any_guard_the_rush_pays_out_too_much(pool: PgPool) {
-    assert_eq!(rush(pool, Without::LockAndChecks).await, (120, 0));
 }

@@ -21,6 +21,7 @@ use crate::workers::{ShippedOrders, drive_due};
 /// How long a silent provider is waited for here. Long enough for a busy machine, short enough for a test.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_millis(400);
 
+#[derive(Clone)]
 pub(super) struct World {
     pub pool: PgPool,
     pub provider: FakeProvider,
@@ -49,7 +50,13 @@ impl World {
     pub async fn new(pool: PgPool) -> Self {
         chassis::migrate::run(&pool, &[&outbox::MIGRATIONS, &crate::MIGRATIONS]).await.unwrap();
         let provider = FakeProvider::default();
-        let client = client(&provider.start().await, never_opens());
+        let url = provider.start().await;
+        Self::at(pool, provider, &url)
+    }
+
+    /// With its driver at a provider of another kind; the fake one is called by nobody.
+    pub fn at(pool: PgPool, provider: FakeProvider, url: &str) -> Self {
+        let client = client(url, never_opens());
         let driver = Driver::new(Store::new(pool.clone(), Region::East), client, 1_000);
         Self { pool, provider, driver }
     }

@@ -2,10 +2,12 @@
 
 mod due;
 mod forget;
+mod reconcile;
 mod shipped;
 mod wake;
 
 pub use due::drive_due;
 pub use forget::forget_webhooks;
+pub use reconcile::reconcile;
 pub use shipped::ShippedOrders;
 pub use wake::listen;
