@@ -83,9 +83,9 @@ async fn refund_once_captured(world: World, order: OrderId) -> bool {
     let request = refund(order, &[("acme", 30)]);
     loop {
         match world.driver.refund(&request).await {
-            Err(DriveError::Store(StoreError::RefundRejected(RefundRejected::NotCaptured { state })))
-                if matches!(state, "authorised" | "capturing") =>
-            {
+            Err(DriveError::Store(StoreError::RefundRejected(RefundRejected::NotCaptured {
+                state: "authorised" | "capturing",
+            }))) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(DriveError::Store(StoreError::RefundExceedsCapture { .. })) => return true,
