@@ -92,6 +92,9 @@ enum Command {
     Order(OrderArgs),
     /// The dead letters: events that a consumer refused. List them, look at one, try again.
     Dlq(DlqArgs),
+    /// A process of `bench --only spine`.
+    #[command(hide = true)]
+    SpineWorker(bench::SpineWorker),
     /// Run a command with throw-away servers: DATABASE_URL, TEST_KAFKA_BROKERS and TEST_REDIS_URL are set for it.
     TestEnv(test_env::TestEnv),
 }
@@ -170,6 +173,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(asked) => return replay::run(asked).await,
         Command::Load(asked) => return load::run(asked).await,
         Command::Bench(args) => return bench::run(run_dir, &args).await,
+        Command::SpineWorker(asked) => return bench::run_spine_worker(asked).await,
         Command::Drill(args) => return drill::run(&Layout::load(run_dir)?, args, interrupt()?, &print).await,
         Command::Audit(args) => return audit::run(&Layout::load(run_dir)?, &args).await,
         Command::Order(asked) => return order::run(&Layout::load(run_dir)?, asked, &print).await,

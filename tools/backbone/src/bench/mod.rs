@@ -13,6 +13,7 @@ mod memory;
 mod preflight;
 mod replay;
 mod replication;
+mod spine;
 pub mod table;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ use crate::load::{self, CheckoutArgs};
 use crate::platform::{self, Layout};
 use crate::replay::report::{Measured, write_json};
 use crate::replay::{ReplayArgs, run as run_replay};
+
+pub use self::spine::{SpineWorker, run_worker as run_spine_worker};
 
 /// Customers at once in the replay: enough to keep two cores busy; more only makes each wait longer.
 const CUSTOMERS: usize = 16;
@@ -48,6 +51,8 @@ pub struct BenchArgs {
     seconds: u64,
     #[command(flatten)]
     replication: replication::ReplicationArgs,
+    #[command(flatten)]
+    spine: spine::SpineArgs,
     /// Run this one alone.
     #[arg(long)]
     only: Option<Benchmark>,
@@ -63,6 +68,9 @@ enum Benchmark {
     Checkout,
     /// Carts crossing regions: how soon an add is there, and how fast the backlog of a cut drains.
     Replication,
+    /// Events: from a commit to its effect, beside Debezium where `deploy/debezium/fetch` has put it, and a long outbox. Needs
+    /// no service.
+    Spine,
 }
 
 /// Measures and writes. Exit status 0 when everything was measured and nothing that was measured was wrong; a missed aim is a
@@ -78,6 +86,10 @@ pub async fn run(run_dir: &Path, args: &BenchArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let layout = &Layout::load(run_dir)?;
+    if args.only == Some(Benchmark::Spine) {
+        let is_good = measure_spine(layout, args).await?;
+        return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     preflight::system(layout).await?;
     if wanted(Benchmark::Checkout) {
         preflight::checkout()?;
@@ -95,6 +107,9 @@ pub async fn run(run_dir: &Path, args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let mut is_good = !wanted(Benchmark::Checkout) || measure_checkout(layout, args, &machine).await?;
     if wanted(Benchmark::Replication) {
         is_good &= measure_replication(layout, args, &machine).await?;
+    }
+    if wanted(Benchmark::Spine) {
+        is_good &= measure_spine(layout, args).await?;
     }
     eprintln!("wrote {}", args.out.display());
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -152,6 +167,19 @@ async fn measure_replication(layout: &Layout, args: &BenchArgs, machine: &Machin
     let cut = humantime::format_duration(*cut);
     let command = format!("backbone bench --only replication --adds {adds} --cut {cut} --backlog {backlog}");
     replace_section(&args.out, "replication", &replication::section(&machine.measured_with(&command), &measured))?;
+    Ok(measured.is_good())
+}
+
+/// Whether each event had exactly one effect.
+async fn measure_spine(layout: &Layout, args: &BenchArgs) -> anyhow::Result<bool> {
+    let servers = preflight::servers(layout, spine::PARTS).await?;
+    let measured = spine::measure(layout, servers, &args.spine).await?;
+    write_json(&layout.run_dir.join("bench-spine.json"), &measured)?;
+    let spine::SpineArgs { events, spine_seconds, drain } = &args.spine;
+    let command =
+        format!("backbone bench --only spine --events {events} --spine-seconds {spine_seconds} --drain {drain}");
+    let measured_with = Machine::look(layout).await.measured_with(&command);
+    replace_section(&args.out, "spine", &spine::section(&measured_with, &measured))?;
     Ok(measured.is_good())
 }
 

@@ -25,6 +25,20 @@ pub async fn system(layout: &Layout) -> anyhow::Result<Vec<PartStatus>> {
     Ok(parts)
 }
 
+/// The processes of these parts, each ready; others may be down.
+///
+/// # Errors
+/// One is not.
+pub async fn servers<const N: usize>(layout: &Layout, names: [&str; N]) -> anyhow::Result<[i32; N]> {
+    let parts = platform::status(layout).await?;
+    let mut pids = [0; N];
+    for (pid, name) in pids.iter_mut().zip(names) {
+        let ready = parts.iter().find(|part| part.name.to_string() == name && part.trouble.is_none());
+        *pid = ready.and_then(|part| part.pid).with_context(|| format!("{name} is not up; `make up` starts it"))?;
+    }
+    Ok(pids)
+}
+
 /// The document can be written where it should be.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ pub mod part;
 pub mod plan;
 mod postgres;
 pub mod process;
-mod procfs;
+pub mod procfs;
 mod ready;
 mod redis;
 mod runner;

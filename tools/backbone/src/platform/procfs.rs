@@ -65,6 +65,25 @@ pub fn memory_bytes(root: i32) -> Option<u64> {
     Some(one(root)? + children)
 }
 
+/// Processor time of a process and all it started, in seconds: user and system, those included that it started and that have
+/// ended. `None` when there is no such process.
+pub fn processor_seconds(root: i32) -> Option<f64> {
+    /// Of /proc: `USER_HZ`, 100 on every architecture that we run on.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let ticks = |pid: i32| processor_ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?);
+    let (own, ended) = ticks(root)?;
+    let children: u64 = family(root).into_iter().skip(1).filter_map(ticks).map(|(own, ended)| own + ended).sum();
+    Some((own + ended + children) as f64 / TICKS_PER_SECOND)
+}
+
+/// Its own ticks, and those of its children that have ended: fields 14 and 15, 16 and 17 of proc_pid_stat(5).
+fn processor_ticks(text: &str) -> Option<(u64, u64)> {
+    let mut fields =
+        text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace().skip(11).map(|field| field.parse().ok());
+    let mut next = || -> Option<u64> { fields.next()? };
+    Some((next()? + next()?, next()? + next()?))
+}
+
 fn proportional_bytes(smaps_rollup: &str) -> Option<u64> {
     let line = smaps_rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -106,6 +125,13 @@ mod tests {
         let text = "42 (a) b) S 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9999 1000 2000";
         assert_eq!(parse_stat(text), Some(Stat { zombie: false, stopped: false, parent: 7, started_ticks: 9999 }));
         assert_eq!(parse_stat("42 (a) Z"), None);
+    }
+
+    #[test]
+    fn processor_time_counts_the_children_that_have_ended() {
+        let text = "42 (a) b) S 7 42 42 0 -1 4194560 1 2 3 4 50 60 700 800 20 0 1 0 9999 1000 2000";
+        assert_eq!(processor_ticks(text), Some((110, 1500)));
+        assert!(processor_seconds(i32::try_from(std::process::id()).unwrap()).is_some());
     }
 
     #[test]
