@@ -38,7 +38,7 @@ use tokio_util::task::TaskTracker;
 pub use authorise::AuthoriseError;
 pub use flow::DriveError;
 pub use refund::RefundError;
-pub use turn::{TURN_TIMEOUT, turn};
+pub use turn::{TURN_TIMEOUT, payment as payment_turn, refund as refund_turn, turn};
 pub use void::VoidError;
 
 use crate::psp::Provider;

@@ -56,7 +56,12 @@ async fn bounded<T>(work: impl Future<Output = Result<T, CallError>>) -> Result<
     tokio::time::timeout(TURN_TIMEOUT, work).await.unwrap_or(Err(late))
 }
 
-async fn payment<P: Provider>(provider: &P, claimed: &ClaimedPayment) -> Result<Event, CallError> {
+/// Asks and calls the provider about a payment, and reads what it says. Knows nothing of clocks and stores: bounding it is up to
+/// the caller.
+///
+/// # Errors
+/// [`CallError`]: nothing certain.
+pub async fn payment<P: Provider>(provider: &P, claimed: &ClaimedPayment) -> Result<Event, CallError> {
     let Some(step) = claimed.state.step() else {
         return Err(CallError::Refused { detail: format!("a payment {} needs no step", claimed.state.name()).into() });
     };
@@ -117,7 +122,11 @@ async fn call<P: Provider>(provider: &P, claimed: &ClaimedPayment, step: &Step) 
     }
 }
 
-async fn refund<P: Provider>(provider: &P, claimed: &ClaimedRefund) -> Result<Receipt, CallError> {
+/// The same for a refund.
+///
+/// # Errors
+/// [`CallError`]: nothing certain.
+pub async fn refund<P: Provider>(provider: &P, claimed: &ClaimedRefund) -> Result<Receipt, CallError> {
     let amount_minor = claimed.amount.minor_units();
     let mut known = None;
     if asks_first(claimed.attempts) {

@@ -58,7 +58,7 @@ impl PlaceOrder {
                 }
                 Duty::Act(step) => match self.act(step, &placing, lease, within).await? {
                     Attempt::Done => Some(Event::Done(step)),
-                    Attempt::Refused(refusal) => Some(Event::Refused(step, refusal)),
+                    Attempt::Refused(refusal) => Some(step.refused(refusal)),
                     Attempt::Superseded => return Ok(Turn::Superseded),
                     Attempt::Unknown => None,
                 },

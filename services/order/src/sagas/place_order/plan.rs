@@ -1,6 +1,8 @@
 //! The steps, their order, and the pivot.
 
-use saga::{Duty, Plan};
+use saga::{Duty, Event, Plan};
+
+use crate::domain::Refusal;
 
 /// A step of placing an order. The names are kept on disk (`customer_order.unwind_from`): never change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,18 @@ impl Step {
     /// The step of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         PLAN.steps().iter().copied().find(|step| step.name() == name)
+    }
+
+    /// What a refusal of the step's action means for the saga.
+    ///
+    /// Inventory stores no refusal: it judges every reserve by the stock of its own moment. So another driver may have got past what
+    /// one was refused, and a reserve that was sent before, and is late, may yet be granted. That is no "refused, without effect" but the
+    /// case of an unknown outcome that nobody asks about any more: every compensation runs, and leaves its tombstone.
+    pub const fn refused(self, why: Refusal) -> Event<Self, Refusal> {
+        match self {
+            Self::ReserveStock => Event::GivenUp(self, why),
+            Self::CutCart | Self::AuthorisePayment | Self::Place => Event::Refused(self, why),
+        }
     }
 
     /// Whom the step waits for, in words.
@@ -72,6 +86,15 @@ mod tests {
             assert_eq!(Step::from_name(step.name()), Some(*step));
         }
         assert_eq!(Step::from_name("ship"), None);
+    }
+
+    #[test]
+    fn a_refused_reservation_is_released_all_the_same() {
+        let why = crate::domain::Refusal::placement_timed_out("a test");
+        for (step, from) in [(Step::ReserveStock, Step::AuthorisePayment), (Step::AuthorisePayment, Step::ReserveStock)] {
+            let after = PLAN.apply(saga::State::Running { next: step }, step.refused(why.clone()));
+            assert_eq!(after, Ok(saga::State::Unwinding { next: from, reason: why.clone() }));
+        }
     }
 
     #[test]

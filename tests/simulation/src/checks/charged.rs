@@ -1,0 +1,52 @@
+//! As the audit's `charged once`: the provider's own ledger against our payments. It has no unique key on our ids, so a second
+//! charge for one order would stand there, whatever our own books say.
+
+use ids::OrderId;
+use payment::domain::State;
+use psp::intent::IntentStatus;
+
+use super::{Fault, require};
+use crate::Verdict;
+use crate::world::{RegionId, World};
+
+pub fn check(world: &World, region: RegionId, id: OrderId) -> Result<(), Fault> {
+    let payment = world.regions[region].payments.rows.get(&id);
+    let reference = id.to_string();
+    let theirs: Vec<_> =
+        world.provider.intents.iter().enumerate().filter(|(_, intent)| *intent.reference == *reference).collect();
+    let charged = |holds, what: &dyn Fn() -> String| require(holds, Verdict::Charged, what);
+    charged(theirs.len() <= 1, &|| format!("the provider authorised it {} times", theirs.len()))?;
+    let Some(payment) = payment else {
+        return charged(theirs.is_empty(), &|| "the provider has a payment that we do not know".to_owned());
+    };
+    let captured: Vec<i64> = world
+        .provider
+        .captures
+        .iter()
+        .filter(|(nth, _)| theirs.iter().any(|(our, _)| our == nth))
+        .map(|(_, amount)| *amount)
+        .collect();
+    let amount: Vec<i64> = payment.amount.iter().map(|amount| amount.minor_units()).collect();
+    let is_captured_right = match payment.state {
+        State::Captured { .. } => captured == amount,
+        State::Capturing { .. } => captured.is_empty() || captured == amount,
+        _ => captured.is_empty(),
+    };
+    charged(is_captured_right, &|| {
+        format!("its payment is {:?}, the provider captured {captured:?} of {amount:?}", payment.state)
+    })?;
+    let held = theirs.iter().filter(|(_, intent)| intent.status != IntentStatus::Canceled).count();
+    let is_held_right = match payment.state {
+        State::Authorised { .. } | State::Capturing { .. } | State::Captured { .. } => held == 1,
+        State::Authorising | State::Abandoning | State::Voiding { .. } => held <= 1,
+        State::Declined { .. } | State::Voided => held == 0,
+    };
+    charged(is_held_right, &|| format!("its payment is {:?}, the provider holds {held} for it", payment.state))?;
+    for (_, intent) in &theirs {
+        charged(Some(&intent.amount) == amount.first(), &|| format!("the provider holds {} of {amount:?}", intent.amount))?;
+        let ours = payment.state.intent();
+        let is_ours = ours.is_none_or(|ours| ours.as_str() == intent.id.to_string());
+        charged(is_ours, &|| format!("the provider's {} is not its intent {ours:?}", intent.id))?;
+    }
+    Ok(())
+}

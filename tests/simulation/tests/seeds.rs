@@ -1,0 +1,49 @@
+//! Ten thousand histories with every fault we know, and proof that the checks bite.
+
+use std::collections::BTreeMap;
+
+use simulation::crowd::run_all;
+use simulation::run;
+use simulation::sabotage::Sabotage;
+
+/// Within how many seeds a missing guard must be noticed: those that the test with all guards runs.
+const SABOTAGED_SEEDS: u64 = 10_000;
+
+#[test]
+fn in_ten_thousand_histories_everything_happens_once_and_nothing_stays_in_flight() {
+    let tally = run_all(0..10_000, None, 1, |_| {});
+    if let Some(failure) = tally.failures.first() {
+        panic!("{failure}");
+    }
+    assert_eq!(tally.runs, 10_000);
+    assert!(tally.orders >= 20_000, "only {} orders", tally.orders);
+    // Every fault happened, every guard held something, and orders ended in every way.
+    assert_eq!(tally.coverage.missing(), Vec::<&str>::new());
+}
+
+#[test]
+fn each_guard_taken_away_is_noticed_by_its_check() {
+    for (sabotage, verdicts) in Sabotage::ALL {
+        let mut noticed = BTreeMap::new();
+        // In portions, for most are noticed soon.
+        for portion in 0..SABOTAGED_SEEDS / 50 {
+            let seeds = portion * 50..(portion + 1) * 50;
+            run_all(seeds, Some(sabotage), usize::MAX, |_| {}).failures.into_iter().for_each(|failure| {
+                noticed.entry(failure.verdict).or_insert(failure);
+            });
+            if verdicts.iter().any(|verdict| noticed.contains_key(verdict)) {
+                break;
+            }
+        }
+        let is_noticed = verdicts.iter().any(|verdict| noticed.contains_key(verdict));
+        assert!(is_noticed, "without {sabotage:?}, one of {verdicts:?} is to be noticed, but was: {noticed:?}");
+    }
+}
+
+#[test]
+fn a_seed_is_a_history() {
+    for seed in 0..20 {
+        let [first, again] = [run(seed, None), run(seed, None)].map(|outcome| format!("{outcome:?}"));
+        assert_eq!(first, again);
+    }
+}
