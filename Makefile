@@ -56,6 +56,9 @@ lint: ## Formatting, clippy and the contracts (also against the branch main)
 sim: ## Simulate cart replication under faults (SEEDS=10000, FROM=0; SEED=… replays one)
 	@SEEDS="$(SEEDS)" FROM="$(FROM)" SEED="$(SEED)" cargo run --quiet -p replication --example sim
 
+sim-orders: ## Simulate orders under faults: saga, stock, payments, outbox, inbox (SEEDS=10000, FROM=0; SEED=… replays one)
+	@SEEDS="$(SEEDS)" FROM="$(FROM)" SEED="$(SEED)" cargo run --quiet -p simulation
+
 fuzz: ## Feed damaged deltas to the cart's decoders and join (SECONDS=60)
 	FUZZ_SECONDS="$(or $(SECONDS),60)" cargo test -p crdt --test fuzz -- --nocapture
 
@@ -81,4 +84,4 @@ $(BIN)/backbone:
 
 down status logs replay audit drill bench debezium: | $(BIN)/backbone
 
-.PHONY: help up down status logs replay audit drill bench test check lint sim fuzz debezium sqlx build sabotaged
+.PHONY: help up down status logs replay audit drill bench test check lint sim sim-orders fuzz debezium sqlx build sabotaged

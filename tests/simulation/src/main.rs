@@ -74,10 +74,18 @@ fn conclude(tally: &Tally, took: Duration) {
     let verdicts = tally.verdicts();
     let failed = |which: &[Verdict]| which.iter().filter_map(|verdict| verdicts.get(verdict)).sum::<usize>() as u64;
     for (name, which, meaning) in [
-        ("MONEY", &[Verdict::Charged, Verdict::Ledger, Verdict::Refunds][..], "charged once, booked, never more out than in"),
+        (
+            "MONEY",
+            &[Verdict::Charged, Verdict::Ledger, Verdict::Refunds][..],
+            "charged once, booked, never more out than in",
+        ),
         ("STOCK", &[Verdict::Stock], "nothing lost, made up or below zero"),
         ("ORDERS", &[Verdict::Orders, Verdict::Acknowledged], "as acknowledged, with what their state calls for"),
-        ("ONCE", &[Verdict::Events, Verdict::EffectTwice, Verdict::DeadLetter], "one event, one effect, no dead letters"),
+        (
+            "ONCE",
+            &[Verdict::Events, Verdict::EffectTwice, Verdict::DeadLetter],
+            "one event, one effect, no dead letters",
+        ),
         ("FENCED", &[Verdict::ZombieWrote, Verdict::Illegal], "no late write, no illegal step"),
         ("SETTLED", &[Verdict::Settled], "nothing stayed in flight"),
     ] {

@@ -1,8 +1,8 @@
 //! What a seed means: how many regions and orders, how bad the network and the provider, what breaks when.
 
+use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use rand::rngs::SmallRng;
 
 use crate::{MILLISECOND, Micros, SECOND};
 

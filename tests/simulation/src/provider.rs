@@ -117,7 +117,9 @@ impl Provider {
                 let found = self.refunds.iter().enumerate().find(|(_, refund)| *refund.reference == *reference);
                 Ok(found.map_or(Answer::Nothing, |(nth, refund)| Answer::Refund(receipt(nth, refund.amount_minor))))
             }
-            Call::Authorise { .. } | Call::Capture { .. } | Call::Void { .. } | Call::Refund { .. } => Ok(Answer::Nothing),
+            Call::Authorise { .. } | Call::Capture { .. } | Call::Void { .. } | Call::Refund { .. } => {
+                Ok(Answer::Nothing)
+            }
         }
     }
 
@@ -126,7 +128,8 @@ impl Provider {
         match call {
             Call::Authorise { order, amount, card } => {
                 let code = amount.currency().code().to_owned();
-                let made = Intent::authorise(intent::IntentId(uuid), amount.minor_units(), &code, &order.to_string());
+                let made =
+                    Intent::authorise(intent::IntentId(uuid), amount.minor_units(), &code, &order.to_string(), 0);
                 let made = made.map_err(refused)?;
                 if let Some(code) = card_answer(card).map_err(refused)? {
                     return Err(CallError::Declined { code: format!("{code:?}").into() });
@@ -149,7 +152,7 @@ impl Provider {
             Call::Refund { refund, intent, amount_minor } => {
                 let nth = self.find(intent)?;
                 let reference = refund.to_string();
-                let refunded = self.intents[nth].refund(intent::RefundId(uuid), *amount_minor, &reference);
+                let refunded = self.intents[nth].refund(intent::RefundId(uuid), *amount_minor, &reference, 0);
                 let (_, after) = refunded.map_err(refused)?;
                 self.put(nth, after)?;
                 self.refunds.push(Refunded { reference: reference.into(), intent: nth, amount_minor: *amount_minor });

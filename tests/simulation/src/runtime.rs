@@ -174,8 +174,7 @@ impl Sim {
             })
         };
         let mut tasks = self.inner.tasks.borrow_mut();
-        let dead: Vec<_> =
-            tasks.iter_mut().filter_map(|slot| slot.take_if(|task| is_dead(task))).collect();
+        let dead: Vec<_> = tasks.iter_mut().filter_map(|slot| slot.take_if(|task| is_dead(task))).collect();
         drop(tasks);
         drop(dead);
     }

@@ -149,7 +149,8 @@ fn request(world: &mut World, region: RegionId, number: u64) -> PlaceRequest {
         }
     }
     let total = lines.iter().map(|line| line.unit_price_minor * line.quantity).sum();
-    let card = ["tok_visa", "tok_visa", "tok_visa", "tok_visa", "tok_visa", "tok_chargeDeclined"].choose(&mut world.rng);
+    let card =
+        ["tok_visa", "tok_visa", "tok_visa", "tok_visa", "tok_visa", "tok_chargeDeclined"].choose(&mut world.rng);
     let card = CardToken::new(card.copied().unwrap_or_default().to_owned());
     let nothing = String::new;
     let draft = Order {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use ids::{OrderId, RefundId, TransferId};
-use rand::{Rng, SeedableRng};
 use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
 use crate::coverage::Seen;
@@ -113,8 +113,7 @@ impl World {
             for (service, count) in
                 [(Service::Order, 2), (Service::Payment, 2), (Service::Inventory, 2), (Service::Cart, 1)]
             {
-                let down =
-                    || Process { service, region, is_up: false, life: 0, paused_until: 0, restart_at: 0 };
+                let down = || Process { service, region, is_up: false, life: 0, paused_until: 0, restart_at: 0 };
                 processes.extend((0..count).map(|_| down()));
             }
         }

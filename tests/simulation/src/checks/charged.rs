@@ -43,7 +43,9 @@ pub fn check(world: &World, region: RegionId, id: OrderId) -> Result<(), Fault> 
     };
     charged(is_held_right, &|| format!("its payment is {:?}, the provider holds {held} for it", payment.state))?;
     for (_, intent) in &theirs {
-        charged(Some(&intent.amount) == amount.first(), &|| format!("the provider holds {} of {amount:?}", intent.amount))?;
+        charged(Some(&intent.amount) == amount.first(), &|| {
+            format!("the provider holds {} of {amount:?}", intent.amount)
+        })?;
         let ours = payment.state.intent();
         let is_ours = ours.is_none_or(|ours| ours.as_str() == intent.id.to_string());
         charged(is_ours, &|| format!("the provider's {} is not its intent {ours:?}", intent.id))?;

@@ -32,8 +32,11 @@ pub fn check(world: &World, region: RegionId, id: OrderId) -> Result<(), Fault> 
     for (refund, row) in payments.refunds.iter().filter(|(_, row)| row.order == id) {
         let amount = row.amount.minor_units();
         went_out += amount;
-        let entries: Vec<i64> =
-            booked.iter().filter(|booked| booked.refund == Some(*refund)).map(|booked| receivable(&booked.entry)).collect();
+        let entries: Vec<i64> = booked
+            .iter()
+            .filter(|booked| booked.refund == Some(*refund))
+            .map(|booked| receivable(&booked.entry))
+            .collect();
         let due: Vec<i64> = if row.state == RefundState::Succeeded { vec![-amount] } else { Vec::new() };
         require(entries == due, Verdict::Ledger, || format!("refund {refund} paid {due:?}, booked {entries:?}"))?;
         let reference = refund.to_string();

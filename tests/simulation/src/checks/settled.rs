@@ -35,7 +35,8 @@ fn of_orders(region: &Region) -> Option<String> {
         OrderState::Cancelled => row.drive.after.is_some(),
         OrderState::Rejected(_) => false,
     });
-    let order = order.map(|(id, row)| format!("order {id} is {}, captured: {}", row.order.state.name(), row.order.captured));
+    let order =
+        order.map(|(id, row)| format!("order {id} is {}, captured: {}", row.order.state.name(), row.order.captured));
     let open = || region.orders.returns.iter().find(|(_, row)| row.state == ReturnState::Requested);
     let cut = || region.carts.checkouts.iter().find(|(_, checkout)| checkout.state == CheckoutState::Undecided);
     order
@@ -61,8 +62,10 @@ fn of_stock(region: &Region) -> Option<String> {
 
 /// Everything said is published, and everything published has had its effect.
 fn of_events(id: RegionId, region: &Region) -> Option<String> {
-    let waiting: usize =
-        [&region.order_spine, &region.payment_spine].iter().map(|spine| spine.outbox.len() + spine.outbox_peer.len()).sum();
+    let waiting: usize = [&region.order_spine, &region.payment_spine]
+        .iter()
+        .map(|spine| spine.outbox.len() + spine.outbox_peer.len())
+        .sum();
     if waiting > 0 {
         return Some(format!("{waiting} events wait in the outboxes of region {id}"));
     }

@@ -53,9 +53,10 @@ impl Carts {
 
     /// `overdue`: begun before `before` and undecided.
     pub fn overdue(&self, before: Micros) -> Vec<OrderId> {
-        let overdue = self.checkouts.iter().filter(|(_, checkout)| {
-            checkout.state == CheckoutState::Undecided && checkout.begun_at < before
-        });
+        let overdue = self
+            .checkouts
+            .iter()
+            .filter(|(_, checkout)| checkout.state == CheckoutState::Undecided && checkout.begun_at < before);
         overdue.map(|(order, _)| *order).collect()
     }
 }

@@ -132,7 +132,13 @@ impl World {
     }
 
     /// `insert_pending`: the key decides between two requests, and `not_after` between a repeat and a cut that was put back.
-    pub fn insert_pending(&mut self, at: RegionId, (order, request): (&Order, u64), card: &CardToken, not_after: Micros) -> Option<Fence> {
+    pub fn insert_pending(
+        &mut self,
+        at: RegionId,
+        (order, request): (&Order, u64),
+        card: &CardToken,
+        not_after: Micros,
+    ) -> Option<Fence> {
         let (now, lease, is_unkeyed) = (self.now, self.plan.lease, self.removed(Sabotage::RequestKey));
         let orders = self.orders(at);
         let is_known = orders.by_request.contains_key(&request) && !is_unkeyed;
@@ -152,8 +158,12 @@ impl World {
     pub fn claim_orders(&mut self, at: RegionId, limit: usize) -> Vec<Claimed> {
         let now = self.now;
         let orders = self.orders(at);
-        let mut due: Vec<_> =
-            orders.rows.iter().filter(|(_, row)| row.drive.is_due(now)).map(|(id, row)| (row.drive.after, *id)).collect();
+        let mut due: Vec<_> = orders
+            .rows
+            .iter()
+            .filter(|(_, row)| row.drive.is_due(now))
+            .map(|(id, row)| (row.drive.after, *id))
+            .collect();
         due.sort_unstable();
         due.truncate(limit);
         due.into_iter().filter_map(|(_, id)| self.claim_this(at, id)).collect()
@@ -229,7 +239,14 @@ impl World {
     }
 
     /// `mark_compensating`: durable before the first compensation.
-    pub fn mark_compensating(&mut self, at: RegionId, id: OrderId, fence: Fence, (from, why): (Step, &Refusal)) -> bool {
+    pub fn mark_compensating(
+        &mut self,
+        at: RegionId,
+        id: OrderId,
+        fence: Fence,
+        (from, why): (Step, &Refusal),
+    ) -> bool {
+        let until = self.now + self.plan.lease;
         let current = self.orders(at).row(id).drive.fence;
         if !self.may_write("turning round", id, fence, current) {
             return false;
@@ -239,6 +256,7 @@ impl World {
         if turned {
             row.unwind_from = Some(from);
             row.drive.attempts = 0;
+            row.drive.after = Some(until);
         }
         self.touch(at, id);
         turned

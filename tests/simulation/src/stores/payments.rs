@@ -162,9 +162,9 @@ impl World {
         let payments = self.payments(at);
         let is_due = |due: Option<Micros>| due.is_some_and(|due| due <= now);
         let due: Vec<_> = payments.rows.iter().filter(|(_, row)| is_due(row.due_at)).map(|(id, _)| *id).collect();
-        let refunds: Vec<_> = payments.refunds.iter().filter(|(_, row)| is_due(row.due_at)).map(|(id, _)| *id).collect();
-        let mut work: Vec<_> =
-            due.into_iter().filter_map(|id| self.claim_payment(at, id)).map(Work::Payment).collect();
+        let refunds: Vec<_> =
+            payments.refunds.iter().filter(|(_, row)| is_due(row.due_at)).map(|(id, _)| *id).collect();
+        let mut work: Vec<_> = due.into_iter().filter_map(|id| self.claim_payment(at, id)).map(Work::Payment).collect();
         work.extend(refunds.into_iter().filter_map(|id| self.claim_refund(at, id)).map(Work::Refund));
         work
     }
@@ -268,13 +268,21 @@ impl World {
         row.claim = None;
         row.attempts = 0;
         row.due_at = next.step().map(|_| now);
-        if *event == Event::Captured {
+        if let Event::Captured { amount_minor } = event {
             let shares: Vec<_> = row
                 .shares
                 .iter()
                 .map(|share| Share { seller: share.seller.clone(), amount_minor: share.amount_minor })
                 .collect();
-            self.book(at, (claimed.order, None), ledger::capture(claimed.amount, &shares, claimed.commission_basis_points));
+            self.book(
+                at,
+                (claimed.order, None),
+                ledger::capture(
+                    Money::new(*amount_minor, claimed.amount.currency()),
+                    &shares,
+                    claimed.commission_basis_points,
+                ),
+            );
         }
         Recorded::Payment(next)
     }
@@ -367,8 +375,12 @@ impl World {
         let now = self.now;
         let payments = self.payments(at);
         let due = match subject {
-            Subject::Payment(order) => payments.rows.get_mut(&order).filter(|row| row.claim.is_none()).map(|row| &mut row.due_at),
-            Subject::Refund(refund) => payments.refunds.get_mut(&refund).filter(|row| row.claim.is_none()).map(|row| &mut row.due_at),
+            Subject::Payment(order) => {
+                payments.rows.get_mut(&order).filter(|row| row.claim.is_none()).map(|row| &mut row.due_at)
+            }
+            Subject::Refund(refund) => {
+                payments.refunds.get_mut(&refund).filter(|row| row.claim.is_none()).map(|row| &mut row.due_at)
+            }
         };
         if let Some(due) = due.filter(|due| due.is_some_and(|due| due > now))
             && payments.webhooks.insert(webhook)

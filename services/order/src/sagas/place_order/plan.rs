@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn a_refused_reservation_is_released_all_the_same() {
         let why = crate::domain::Refusal::placement_timed_out("a test");
-        for (step, from) in [(Step::ReserveStock, Step::AuthorisePayment), (Step::AuthorisePayment, Step::ReserveStock)] {
+        for (step, from) in [(Step::ReserveStock, Step::AuthorisePayment), (Step::AuthorisePayment, Step::ReserveStock)]
+        {
             let after = PLAN.apply(saga::State::Running { next: step }, step.refused(why.clone()));
             assert_eq!(after, Ok(saga::State::Unwinding { next: from, reason: why.clone() }));
         }
