@@ -47,7 +47,7 @@ impl Sabotage {
         (Self::ProviderKey, &[Verdict::Charged]),
         (Self::PublishAfterCommit, &[Verdict::Events]),
         (Self::ReservationTombstone, &[Verdict::Orders]),
-        (Self::PivotGuard, &[Verdict::Orders]),
+        (Self::PivotGuard, &[Verdict::Orders, Verdict::Events]),
         (Self::PaymentTombstone, &[Verdict::Orders]),
         (Self::AskWhenUnknown, &[Verdict::Charged]),
         (Self::FateBeforeExpiry, &[Verdict::Orders]),

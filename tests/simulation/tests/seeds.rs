@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use simulation::crowd::run_all;
-use simulation::run;
 use simulation::sabotage::Sabotage;
+use simulation::{Verdict, run};
 
 /// Within how many seeds a missing guard must be noticed: those that the test with all guards runs.
 const SABOTAGED_SEEDS: u64 = 10_000;
@@ -46,4 +46,24 @@ fn a_seed_is_a_history() {
         let [first, again] = [run(seed, None), run(seed, None)].map(|outcome| format!("{outcome:?}"));
         assert_eq!(first, again);
     }
+}
+
+/// Found by this simulation. The driver asks for a reservation, gets no answer and asks again: out of stock. It took that for a refusal
+/// that inventory remembers, with nothing to release. But inventory judges each reserve by the stock of its own moment, and the first one
+/// was only late: it came when another order had given units back, and held them for an order that was rejected.
+#[test]
+fn a_reserve_that_comes_late_holds_nothing_for_an_order_that_was_refused() {
+    assert_eq!(
+        run(614, Some(Sabotage::RefusedReserve)).map_err(|failure| failure.verdict).err(),
+        Some(Verdict::Orders)
+    );
+    assert!(run(614, None).is_ok());
+}
+
+/// Found by this simulation. An order was placed and cancelled while its placed event was still on its way, and its reservation's time was
+/// up. A cancelled order's fate was "ended", so the units were let go as expired, and the placed event then found an order without its
+/// stock: a dead letter. (`OrderState::fate` says now that its events settle it.)
+#[test]
+fn a_reservation_of_a_cancelled_order_waits_for_its_events() {
+    assert!(run(1_952, None).is_ok());
 }

@@ -31,9 +31,10 @@ const BATCH: i64 = 32;
 /// What became of an order, as far as its reservation is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// Rejected, cancelled, or never an order: let go.
+    /// Rejected, or never an order: let go.
     Ended,
-    /// Placed, or still being decided: hold on. (A placed order's event is on its way and sells the units.)
+    /// Placed, or still being decided: hold on. (Its event is on its way and sells the units, and another, if it was cancelled, frees
+    /// them.)
     Stands,
 }
 

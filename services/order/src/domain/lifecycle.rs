@@ -48,9 +48,9 @@ pub enum OrderEvent {
 pub enum Fate {
     /// Not decided yet.
     Undecided,
-    /// It stands: what is held for it is its own.
+    /// It was placed: its events say what becomes of what is held for it.
     Placed,
-    /// It does not stand and never will.
+    /// It never was placed and never will be.
     Ended,
 }
 
@@ -77,11 +77,14 @@ impl OrderState {
 
     /// What became of the order. A compensating one has ended: that state is stored before the first compensation runs, and no
     /// way leads from it to placed.
+    ///
+    /// A cancelled one was placed, and both its events settle what is held for it. Whoever let go at once would meet the placed
+    /// event, which may still be on its way, with nothing in its hands.
     pub const fn fate(&self) -> Fate {
         match self {
             Self::Pending => Fate::Undecided,
-            Self::Placed | Self::Shipped => Fate::Placed,
-            Self::Compensating(_) | Self::Rejected(_) | Self::Cancelled => Fate::Ended,
+            Self::Placed | Self::Shipped | Self::Cancelled => Fate::Placed,
+            Self::Compensating(_) | Self::Rejected(_) => Fate::Ended,
         }
     }
 

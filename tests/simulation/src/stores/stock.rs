@@ -110,12 +110,15 @@ impl World {
         let now = self.now;
         let found = self.stock(at).reservations.get(&order).map(|reservation| reservation.stored.state);
         let transition = react(found, event)?;
+        if found == Some(State::Reserved) && event == Event::OrderCancelled {
+            self.saw(Seen::EarlyCancel);
+        }
         if let Transition::To(state, way) = transition {
             if found.is_some() {
                 self.move_units(at, order, state, way);
             } else if !self.removed(Sabotage::ReservationTombstone) {
                 let stored = Stored { state, request_digest: None, expires_at: date(now) };
-                self.saw(if event == Event::OrderCancelled { Seen::EarlyCancel } else { Seen::StockTombstone });
+                self.saw(Seen::StockTombstone);
                 let tombstone = Reservation { stored, expires_at: now, lines: Vec::new() };
                 self.stock(at).reservations.insert(order, tombstone);
             }

@@ -9,6 +9,7 @@
 //! 1. Every step is idempotent under a key derived from the order id, and its callee stores the outcome. So a driver that
 //!    does not know how far the saga came starts again at the first step: what was done answers as it did the first time, and
 //!    the first step that was not done is done now.
+//!    (Inventory stores no refusal, so a refused reserve counts as one whose outcome is unknown: `Step::refused`.)
 //! 2. The pending row is committed before the first call that names the order to inventory or payment. So whoever holds
 //!    something for an order that is unknown here knows that it will never be placed.
 //! 3. Turning round is durable before the first compensation. So no driver can go forward over a compensation: the pivot is
