@@ -20,6 +20,7 @@
 //! # What must hold
 //! `checks` is the audit's (`tools/backbone/src/audit/checks`), after every step and at rest: see [`Verdict`]. Each guard that makes it
 //! hold can be taken away ([`sabotage`]), and then a check must notice.
+#![allow(clippy::expect_used, reason = "a broken simulation must stop")]
 
 mod checks;
 mod consumer;
