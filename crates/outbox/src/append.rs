@@ -46,5 +46,7 @@ pub async fn append(conn: &mut PgConnection, home_region: Region, events: &[NewE
     if sabotage::is_removed(Guard::PublishAfterCommit) {
         early::publish(&ids, home_region, events, traceparent.as_deref()).await;
     }
+    // In the caller's transaction: what dies here leaves neither the change nor its events.
+    sabotage::crash_point("outbox.append.before-commit").await;
     Ok(())
 }

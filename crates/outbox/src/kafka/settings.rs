@@ -69,8 +69,8 @@ pub(crate) fn consumer(brokers: &str, group: &str) -> ClientConfig {
         // handler is not mistaken for a dead one; that is what max.poll.interval.ms is for, left at its five minutes.
         // While the database is away longer than that the member leaves the group, and joins again when it polls:
         // nothing but a repeat.
-        .set("session.timeout.ms", "10000")
-        .set("heartbeat.interval.ms", "3000")
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1500")
         // Latency: the default of 500 delays records of a partition that the fetch in flight does not cover. Less costs an idle
         // broker and each consumer more processor time than all else they do.
         .set("fetch.wait.max.ms", "100")

@@ -183,8 +183,8 @@ impl Storm<'_> {
         match self.without {
             // The last call is answered; what is left is the write.
             Some(Guard::FencingCheck) => point == "order.authorise-payment.after-call",
-            // The event is out, and its order is not placed yet.
-            Some(Guard::PublishAfterCommit) => point == "order.place.before-commit",
+            // The event is out, and what it tells of has not happened.
+            Some(Guard::PublishAfterCommit) => point == "outbox.append.before-commit",
             _ => true,
         }
     }

@@ -149,9 +149,10 @@ mod tests {
     async fn recovery_ends_with_the_last_slow_acknowledgement() {
         let died = Instant::now() + Duration::from_secs(10);
         let at = |seconds: f64| died + Duration::from_secs_f64(seconds);
+        let before = died - Duration::from_millis(500);
         let samples = vec![
             (died - Duration::from_secs(9), Duration::from_secs(3)),
-            (at(-0.5), Duration::from_secs(4)),
+            (before, Duration::from_millis(4_500)),
             (at(2.0), Duration::from_secs(2)),
             (at(5.0), Duration::from_millis(3)),
         ];
