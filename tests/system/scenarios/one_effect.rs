@@ -12,7 +12,7 @@ use crate::deployment::Deployment;
 pub fn scenarios(scenarios: &Scenarios) -> Vec<Trial> {
     vec![
         scenarios.trial("services_restart_under_load_and_no_request_fails", async |deployment| {
-            passes(&deployment, "rolling-restart --duration 30s --clients 8").await
+            passes(&deployment, "rolling-restart --duration 25s --clients 8").await
         }),
         scenarios.trial("orders_have_one_effect_whoever_dies_where", async |deployment| {
             passes(&deployment, "crash-storm --duration 1m --rate 8 --seed 4").await
@@ -22,19 +22,19 @@ pub fn scenarios(scenarios: &Scenarios) -> Vec<Trial> {
         }),
         scenarios.trial("orders_have_one_effect_though_a_broker_is_lost", broker_loss),
         scenarios.trial("without_draining_a_rolling_restart_fails_requests", async |_| {
-            fails(1, "rolling-restart --duration 20s --clients 8 --without drain", &["NO REQUEST FAILS"]).await
+            fails(1, "rolling-restart --duration 15s --clients 8 --without drain", &["NO REQUEST FAILS"]).await
         }),
         scenarios.trial("without_the_fencing_check_a_storm_does_damage", async |_| {
-            fails(1, "crash-storm --duration 30s --rate 8 --seed 4 --without fencing-check", &[]).await
+            fails(1, "crash-storm --duration 25s --rate 8 --seed 4 --without fencing-check", &[]).await
         }),
         scenarios.trial("publishing_before_the_commit_a_storm_does_damage", async |_| {
-            fails(1, "crash-storm --duration 30s --rate 8 --seed 4 --without publish-after-commit", &[]).await
+            fails(1, "crash-storm --duration 15s --rate 8 --seed 4 --without publish-after-commit", &[]).await
         }),
         scenarios.trial("without_the_providers_key_hell_charges_twice", async |_| {
-            fails(1, "psp-hell --duration 30s --without provider-key", &["CHARGED ONCE"]).await
+            fails(1, "psp-hell --duration 20s --without provider-key", &["CHARGED ONCE"]).await
         }),
         scenarios.trial("without_the_inbox_check_a_lost_broker_repeats_effects", async |_| {
-            fails(3, "broker-loss --duration 30s --rate 8 --without inbox-check", &["APPLIED ONCE"]).await
+            fails(3, "broker-loss --duration 24s --rate 8 --without inbox-check", &["APPLIED ONCE"]).await
         }),
     ]
 }
@@ -54,7 +54,7 @@ async fn passes(deployment: &Deployment, flags: &str) -> Result<()> {
 /// Three brokers a region need a system of their own.
 async fn broker_loss(_: Arc<Deployment>) -> Result<()> {
     let apart = Deployment::bring_up_apart(3).await?;
-    let passed = passes(&apart, "broker-loss --duration 45s --rate 8").await;
+    let passed = passes(&apart, "broker-loss --duration 30s --rate 8").await;
     apart.tear_down(passed.is_err()).await?;
     passed
 }

@@ -21,8 +21,8 @@ use crate::platform::Layout;
 
 /// Returns asked for at once.
 const AT_ONCE: usize = 8;
-/// An order ships two seconds after it was placed, and is then paid for; the provider may be asked a few times.
-const CAPTURED_WITHIN: Duration = Duration::from_secs(60);
+/// An order ships two seconds after it was placed, and is then paid for; the provider may be asked a few times. For all of them together.
+const CAPTURED_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What came of a return.
@@ -49,8 +49,9 @@ pub async fn give_back(layout: &Layout, shops: &Shops, asked: &[&Asked]) -> anyh
         Told::Placed { order, .. } => Some((*asked, order)),
         _ => None,
     });
+    let give_up_at = Instant::now() + CAPTURED_WITHIN;
     let captured: Vec<_> = futures::stream::iter(placed)
-        .map(|(asked, order)| captured(shops, asked, order))
+        .map(|(asked, order)| captured(shops, asked, order, give_up_at))
         .buffered(AT_ONCE)
         .collect()
         .await;
@@ -70,17 +71,15 @@ pub async fn give_back(layout: &Layout, shops: &Shops, asked: &[&Asked]) -> anyh
 }
 
 /// The order once its money came in; `None` when it does not in time.
-async fn captured<'a>(shops: &Shops, asked: &'a Asked, id: OrderId) -> Option<(&'a Asked, Order)> {
+async fn captured<'a>(shops: &Shops, asked: &'a Asked, id: OrderId, give_up_at: Instant) -> Option<(&'a Asked, Order)> {
     let (api, session, retries) = (shops.api(asked.cart.region), &asked.cart.session, Retries::default());
-    let give_up_at = Instant::now() + CAPTURED_WITHIN;
-    while Instant::now() < give_up_at {
+    loop {
         match retries.run(|| api.order(session, id)).await {
             Ok(order) if order.captured => return Some((asked, order)),
-            Ok(_) => sleep(LOOK_EVERY).await,
-            Err(_) => return None,
+            Ok(_) if Instant::now() < give_up_at => sleep(LOOK_EVERY).await,
+            Ok(_) | Err(_) => return None,
         }
     }
-    None
 }
 
 async fn one(shops: &Shops, asked: &Asked, order: &Order) -> Result<i64, CallError> {

@@ -23,6 +23,8 @@ use crate::platform::{Layout, Progress};
 const QUIET_WITHIN: Duration = Duration::from_secs(60);
 /// How long the system may take to come to rest after the last fault, before the judges look all the same.
 const SETTLE_WITHIN: Duration = Duration::from_secs(90);
+/// For the audit to find a moment in which nothing moves; and for what lacks a guard to come to rest.
+const QUIET_MOMENT: Duration = Duration::from_secs(10);
 /// Between two looks at what is in flight.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// From the last preparation to the first order.
@@ -135,24 +137,28 @@ impl<'a> Stage<'a> {
         settled_from: Instant,
         fault: Examined,
     ) -> Result<Report> {
-        let rested = at_rest(self.layout, SETTLE_WITHIN).await;
+        // What lacks a guard may never come to rest.
+        let patience = if billing.without.is_some() { QUIET_MOMENT } else { SETTLE_WITHIN };
+        let rested = at_rest(self.layout, patience).await;
         let settled = rested.map(|at| at.saturating_duration_since(settled_from));
         match settled {
             Some(after) => {
                 self.note(format!("nothing is in flight, {:.1} s after the last fault", after.as_secs_f64()))
             }
-            None => self.note(format!("something is still in flight after {SETTLE_WITHIN:?}")),
+            None => self.note(format!("something is still in flight after {patience:?}")),
         }
         (self.progress)(&format!("asking what became of {} orders", asked.len()));
         let fates = fates::learn(&self.shops, asked).await;
-        let audit = audit::audit(self.layout, SETTLE_WITHIN).await;
+        // What did not come to rest is not waited for twice.
+        let patience = if settled.is_some() { SETTLE_WITHIN } else { QUIET_MOMENT };
+        let audit = audit::audit(self.layout, patience).await;
         let stores = sources::read(self.layout).await;
         let deliveries = self.deliveries().await?;
 
         let outcomes = Outcomes::new(asked, &fates);
         let mut verdicts = vec![
             conclude("fault bit", || Ok(fault)),
-            conclude("SETTLED", || Ok(settled_in_time(settled))),
+            conclude("SETTLED", || Ok(settled_in_time(settled, patience))),
             conclude("ACKNOWLEDGED", || Ok(judge::acknowledged(outcomes))),
             conclude("PLACED ONCE", || Ok(judge::placed_once(outcomes, stores.orders.all()?))),
             conclude("CHARGED ONCE", || {
@@ -192,9 +198,9 @@ impl<'a> Stage<'a> {
 }
 
 /// SETTLED: nothing stayed stuck.
-fn settled_in_time(settled: Option<Duration>) -> Examined {
+fn settled_in_time(settled: Option<Duration>, patience: Duration) -> Examined {
     let mut examined = Examined::default();
-    examined.require(settled.is_some(), || format!("work was still in flight after {SETTLE_WITHIN:?}; see the audit"));
+    examined.require(settled.is_some(), || format!("work was still in flight after {patience:?}; see the audit"));
     examined
 }
 
