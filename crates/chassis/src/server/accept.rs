@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
+use super::BACKLOG;
+
 /// Out of file descriptors is the usual reason for a failed accept; connections that end free some.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
@@ -23,5 +25,48 @@ pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             }
         }
+    }
+}
+
+/// Closes `listener`, and returns the connections that were complete and still waited to be accepted: the system would reset them. That
+/// another process listens on the same address does not help them, since each connection waits at one listener.
+pub(super) fn take_waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    // Asked directly: tokio's own `accept` says that nobody waits until its driver has heard of somebody.
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let mut waiting = Vec::new();
+    // As many as can wait at once, or whoever keeps connecting would keep us.
+    while waiting.len() < BACKLOG as usize {
+        let Ok((stream, peer)) = listener.accept() else { break };
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            let _ = stream.set_nodelay(true);
+            waiting.push((stream, peer));
+        }
+    }
+    waiting
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_at_a_listener_that_closes_is_not_turned_away() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let taken = take_waiting(listener);
+        assert_eq!(taken.len(), clients.len());
+        for ((mut server, _), client) in taken.into_iter().zip(&mut clients) {
+            server.write_all(b"x").await.unwrap();
+            assert_eq!(client.read_u8().await.unwrap(), b'x');
+        }
+        TcpStream::connect(address).await.unwrap_err();
     }
 }

@@ -1,5 +1,6 @@
 //! HTTP/1.1 servers: the bff's REST with the admin port, or a bare listener beside a gRPC server (payment's webhooks).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::accept::accept;
+use super::accept::{accept, take_waiting};
 use super::admin::Admin;
 use super::{Error, listen};
 use crate::config::ServiceConfig;
@@ -68,15 +69,11 @@ impl HttpServer {
 pub async fn serve_http(listener: TcpListener, router: Router, shutdown: CancellationToken, grace: Duration) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
-    loop {
-        let (stream, peer) = tokio::select! {
-            accepted = accept(&listener) => accepted,
-            () = shutdown.cancelled() => break,
-        };
+    let serve = |(stream, peer): (TcpStream, SocketAddr)| {
         end_when_unread(&stream, UNREAD_MAX);
         let Ok(room) = Arc::clone(&connections).try_acquire_owned() else {
             metrics::counter!("connections_refused_total").increment(1);
-            continue;
+            return;
         };
         let draining = shutdown.clone();
         let service = router
@@ -104,8 +101,16 @@ pub async fn serve_http(listener: TcpListener, router: Router, shutdown: Cancell
             }
             drop(room);
         });
+    };
+    loop {
+        tokio::select! {
+            accepted = accept(&listener) => serve(accepted),
+            () = shutdown.cancelled() => break,
+        }
     }
-    drop(listener);
+    for accepted in take_waiting(listener) {
+        serve(accepted);
+    }
     let everybody = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
     let drained = async {
         // Gone before that, or told to go now.

@@ -1,7 +1,7 @@
 //! The Prometheus recorder behind the `metrics` macros.
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ids::Region;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -21,6 +21,10 @@ pub(super) fn install(service: &'static str, region: Region) -> Result<(), Build
         .add_global_label("service", service)
         .add_global_label("region", region.name())
         .install_recorder()?;
+    // Two processes of a service share the admin port while one takes over from the other; by this, which Prometheus' own client libraries
+    // also export, whoever adds up counters tells them apart.
+    let started_at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    metrics::gauge!("process_start_time_seconds").set(started_at.as_secs_f64());
     let upkeep = HANDLE.get_or_init(|| handle).clone();
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);

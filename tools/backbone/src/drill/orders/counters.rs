@@ -1,14 +1,15 @@
 //! What the consumers count: events delivered, applied, skipped, given up. Deliveries beyond the distinct events are redeliveries;
 //! applications beyond them are effects that happened twice.
 //!
-//! The counters live in the processes and die with them, so they are read often and added up over a process's successors. What a killed
-//! process counted since the last look is lost: sums are then too small, never too large.
+//! The counters live in the processes and die with them, so they are read often and added up over a service's processes. Two of them may
+//! answer at one address: a zombie and its successor. What a killed process counted since the last look is lost: sums are then too
+//! small, never too large.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use ids::Region;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::task::AbortOnDropHandle;
@@ -19,6 +20,8 @@ use crate::platform::{Layout, Service, secrets};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// For one look at one process; a dead one refuses at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// Before anything is broken everybody should answer; a busy machine may need more than one try.
+const FIRST_LOOKS_MAX: u32 = 10;
 
 /// A consumer group of a region.
 pub type Consumer = (Region, String);
@@ -38,8 +41,11 @@ pub struct Counts {
 const HANDLED: &str = "inbox_handled_total";
 const DUPLICATES: &str = "inbox_duplicates_total";
 const DEAD: &str = "inbox_dead_letters_total";
+/// When the process that answers started: its name, so to speak.
+const STARTED: &str = "process_start_time_seconds";
 
-type Series = (Region, &'static str, String);
+/// Region, the process's name, metric, consumer.
+type Series = (Region, String, &'static str, String);
 
 #[derive(Default)]
 struct Sums {
@@ -48,15 +54,17 @@ struct Sums {
 }
 
 impl Sums {
-    /// Adds what was counted since the last look: since its start for a process that has counted less than its predecessor. The first
-    /// look at a series that was there `before` the drill counts for nothing.
-    fn add(&mut self, region: Region, metric: &'static str, consumer: &str, value: u64, before: bool) {
-        let last = self.last.insert((region, metric, consumer.to_owned()), value);
-        let grown = match last {
-            Some(last) if value >= last => value - last,
-            None if before => 0,
-            _ => value,
-        };
+    /// Adds what a process has counted since the last look at it. The first look at one that was there `before` the drill counts for
+    /// nothing.
+    fn add(&mut self, region: Region, Page { process, series }: Page<'_>, before: bool) {
+        for (metric, consumer, value) in series {
+            let key = (region, process.to_owned(), metric, consumer.to_owned());
+            let last = self.last.insert(key, value).unwrap_or(if before { value } else { 0 });
+            self.grow(region, metric, consumer, value.saturating_sub(last));
+        }
+    }
+
+    fn grow(&mut self, region: Region, metric: &str, consumer: &str, grown: u64) {
         let counts = self.sums.entry((region, consumer.to_owned())).or_default();
         match metric {
             HANDLED => counts.handled += grown,
@@ -78,17 +86,21 @@ impl Counters {
     /// Begins to count.
     ///
     /// # Errors
-    /// There is no HTTP client.
+    /// A process does not say what it has counted so far; without that, nobody can tell what it counts from here on.
     pub async fn start(layout: &Layout) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(ANSWER_WITHIN).pool_max_idle_per_host(0).build()?;
         let sums = Arc::default();
-        look(layout, &http, &sums, true).await;
+        let mut tries = 0;
+        while let Err(silent) = look(layout, &http, &sums, true).await {
+            tries += 1;
+            ensure!(tries < FIRST_LOOKS_MAX, "{silent} does not answer at its admin port");
+        }
         let task = {
             let (layout, http, sums) = (layout.clone(), http.clone(), Arc::clone(&sums));
             tokio::spawn(async move {
                 loop {
                     tokio::time::sleep(LOOK_EVERY).await;
-                    look(&layout, &http, &sums, false).await;
+                    let _ = look(&layout, &http, &sums, false).await;
                 }
             })
         };
@@ -97,7 +109,7 @@ impl Counters {
 
     /// Looks now, so that what dies next takes little with it.
     pub async fn look(&self) {
-        look(&self.layout, &self.http, &self.sums, false).await;
+        let _ = look(&self.layout, &self.http, &self.sums, false).await;
     }
 
     /// What was counted so far.
@@ -106,33 +118,46 @@ impl Counters {
     }
 }
 
-async fn look(layout: &Layout, http: &reqwest::Client, sums: &Mutex<Sums>, before: bool) {
+/// Reads every process that answers, and names one that does not: during a drill it is dead, or about to be born.
+async fn look(layout: &Layout, http: &reqwest::Client, sums: &Mutex<Sums>, before: bool) -> Result<(), String> {
     let asked = Region::ALL.into_iter().flat_map(|region| {
         Service::ALL.into_iter().filter(|service| service.has_database()).map(move |service| (region, service))
     });
     let read = futures::future::join_all(asked.map(|(region, service)| async move {
         let url = format!("http://{}/metrics", service.admin(layout, region));
-        // A process that does not answer is dead, or about to be born.
         let text = async { http.get(url).send().await?.text().await }.await;
-        (region, text.unwrap_or_default())
+        (region, service, text.unwrap_or_default())
     }));
-    for (region, text) in read.await {
+    let mut silent = None;
+    for (region, service, text) in read.await {
         let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
-        for (metric, consumer, value) in parse(&text) {
-            sums.add(region, metric, consumer, value, before);
+        match Page::parse(&text) {
+            Some(page) => sums.add(region, page, before),
+            None => silent = Some(format!("{region}/{}", service.name())),
         }
     }
+    silent.map_or(Ok(()), Err)
 }
 
-/// The series of interest in Prometheus' text: `inbox_handled_total{consumer="order"} 12`.
-fn parse(text: &str) -> impl Iterator<Item = (&'static str, &str, u64)> {
-    text.lines().filter_map(|line| {
-        let (name, rest) = line.split_once('{')?;
-        let metric = [HANDLED, DUPLICATES, DEAD].into_iter().find(|metric| *metric == name)?;
-        let (labels, value) = rest.split_once("} ")?;
-        let consumer = labels.split_once("consumer=\"")?.1.split('"').next()?;
-        Some((metric, consumer, value.trim().parse().ok()?))
-    })
+/// What one process says.
+struct Page<'a> {
+    process: &'a str,
+    series: Vec<(&'static str, &'a str, u64)>,
+}
+
+impl<'a> Page<'a> {
+    /// The series of interest in Prometheus' text: `inbox_handled_total{consumer="order"} 12`.
+    fn parse(text: &'a str) -> Option<Self> {
+        let series = text.lines().filter_map(|line| {
+            let (name, rest) = line.split_once('{')?;
+            let metric = [HANDLED, DUPLICATES, DEAD].into_iter().find(|metric| *metric == name)?;
+            let (labels, value) = rest.split_once("} ")?;
+            let consumer = labels.split_once("consumer=\"")?.1.split('"').next()?;
+            Some((metric, consumer, value.trim().parse().ok()?))
+        });
+        let started = text.lines().find(|line| line.starts_with(STARTED))?;
+        Some(Self { process: started.rsplit(' ').next()?, series: series.collect() })
+    }
 }
 
 /// How many events each consumer remembers: the distinct events that it has acted on.
@@ -160,22 +185,37 @@ pub async fn remembered(layout: &Layout) -> Result<BTreeMap<Consumer, u64>> {
 mod tests {
     use super::*;
 
+    fn page(process: &str, series: impl Into<Vec<(&'static str, &'static str, u64)>>) -> Page<'_> {
+        Page { process, series: series.into() }
+    }
+
     #[test]
     fn counts_add_up_over_a_process_and_its_successors() {
         let mut sums = Sums::default();
-        for (value, before) in [(100, true), (110, false), (4, false), (9, false)] {
-            sums.add(Region::East, HANDLED, "order", value, before);
+        for (process, value, before) in [("1", 100, true), ("1", 110, false), ("2", 4, false), ("2", 9, false)] {
+            sums.add(Region::East, page(process, [(HANDLED, "order", value)]), before);
         }
-        sums.add(Region::East, DUPLICATES, "order", 3, false);
+        sums.add(Region::East, page("2", [(DUPLICATES, "order", 3)]), false);
         let order = sums.sums[&(Region::East, "order".to_owned())];
         assert_eq!(order, Counts { handled: 10 + 9, duplicates: 3, dead: 0 });
     }
 
     #[test]
+    fn a_zombie_and_its_successor_that_answer_in_turn_are_told_apart() {
+        let mut sums = Sums::default();
+        for (process, value) in [("1", 130), ("2", 0), ("1", 130), ("2", 2), ("1", 131), ("2", 5)] {
+            sums.add(Region::West, page(process, [(HANDLED, "cart", value)]), false);
+        }
+        assert_eq!(sums.sums[&(Region::West, "cart".to_owned())].handled, 131 + 5);
+    }
+
+    #[test]
     fn only_the_series_of_interest_are_read() {
         let text = "# TYPE inbox_handled_total counter\ninbox_handled_total{consumer=\"order\"} 12\n\
-            inbox_retries_total{consumer=\"order\"} 1\ninbox_dead_letters_total{class=\"poison\",consumer=\"cart\"} 2\n";
-        let read: Vec<_> = parse(text).collect();
-        assert_eq!(read, [(HANDLED, "order", 12), (DEAD, "cart", 2)]);
+            inbox_retries_total{consumer=\"order\"} 1\ninbox_dead_letters_total{class=\"poison\",consumer=\"cart\"} 2\n\
+            # TYPE process_start_time_seconds gauge\nprocess_start_time_seconds{service=\"cart\"} 1763956800.25\n";
+        let read = Page::parse(text).map(|page| (page.process, page.series));
+        assert_eq!(read, Some(("1763956800.25", vec![(HANDLED, "order", 12), (DEAD, "cart", 2)])));
+        assert!(Page::parse("").is_none());
     }
 }
