@@ -41,9 +41,8 @@ pub(super) fn producer(brokers: &str, client_id: &str) -> ClientConfig {
         .set("acks", "all")
         .set("message.timeout.ms", "0")
         .set("partitioner", "murmur2")
-        // A batch is handed over in one go, so there is nothing to wait for; one millisecond lets it travel as one
-        // request.
-        .set("linger.ms", "1")
+        // The relay gathers rows itself, for all partitions at once, and hands them over in one go: there is nothing to wait for.
+        .set("linger.ms", "0")
         // Room for three batches of the relay, each at most 256 rows and 5 MiB; it hands over one and waits.
         .set("queue.buffering.max.messages", "1024")
         .set("queue.buffering.max.kbytes", "16384")

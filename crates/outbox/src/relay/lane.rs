@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{AWAKE, Next, Pace};
+use super::pace::{AWAKE, Found, Next, Pace};
 use super::store::{self, After, Table};
 use crate::error::SpineError;
 use crate::headers;
@@ -115,9 +115,9 @@ impl Lane {
         tracing::info!(lane = self.name(), "relay is active");
         let mut pace = Pace::default();
         while !token.is_cancelled() {
-            let found = self.round(&mut conn, publisher, token).await? > 0;
+            let found = self.round(&mut conn, publisher, token).await?;
             *failures = 0;
-            if found {
+            if found != Found::Nothing {
                 self.wake_next.notify_one();
             }
             match pace.after_round(found, Instant::now()) {
@@ -138,16 +138,16 @@ impl Lane {
         within(conn.close()).await
     }
 
-    /// Publishes the oldest rows and removes those that were acknowledged. Returns how many; 0 when there were none.
+    /// Publishes the oldest rows and removes those that were acknowledged.
     async fn round(
         &self,
         conn: &mut PgConnection,
         publisher: &Publisher,
         token: &CancellationToken,
-    ) -> Result<usize, LaneError> {
+    ) -> Result<Found, LaneError> {
         let rows = within(store::oldest(conn, self.table)).await?;
         if rows.is_empty() {
-            return Ok(0);
+            return Ok(Found::Nothing);
         }
         let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
         let ages: Vec<_> = rows.iter().map(|row| row.created_at).collect();
@@ -171,7 +171,8 @@ impl Lane {
             }
         }
         match failure {
-            None => Ok(acknowledged.len()),
+            None if store::is_full(acknowledged.len()) => Ok(Found::Full),
+            None => Ok(Found::Some),
             Some(error) => Err(LaneError::Publish(error)),
         }
     }

@@ -96,6 +96,12 @@ pub(super) async fn oldest(conn: &mut PgConnection, table: Table) -> Result<Vec<
     }
 }
 
+/// Whether a round of so many rows may have left some behind. (One that is full by its bytes does not count: what it sends takes so long
+/// that a pause after it is nothing.)
+pub(super) fn is_full(rows: usize) -> bool {
+    i64::try_from(rows).is_ok_and(|rows| rows >= BATCH_ROWS_MAX)
+}
+
 /// Says that the local lane will look by itself for `duration` from now on, so that appends need not notify it.
 pub(super) async fn announce_awake(conn: &mut PgConnection, duration: Duration) -> Result<(), sqlx::Error> {
     // no crash point: it lapses by itself, and what nobody was notified of meanwhile the next relay's first look finds
