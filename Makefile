@@ -8,6 +8,8 @@ SHELL := /bin/bash
 export BACKBONE_CACHE_DIR ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/marketplace-backbone
 export CARGO_TARGET_DIR ?= $(BACKBONE_CACHE_DIR)/target
 BIN := $(CARGO_TARGET_DIR)/release
+# Cargo cannot tell the checkouts apart that share the cache.
+CLAIMED := $(shell CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/local/claim-cache)
 # Every run directory is a system of its own; `make up RUN_DIR=… UP="--east 127.5.0 …"` stands beside the first.
 export BACKBONE_RUN_DIR := $(if $(RUN_DIR),$(RUN_DIR),.run)
 
