@@ -19,16 +19,19 @@ use super::part::Probe;
 const PROCESS: &str = "x-process";
 /// Longest one question may take; the answer takes milliseconds when there is one.
 const QUESTION_LIMIT: Duration = Duration::from_secs(3);
+/// The same for one of our services. Beside a process that is frozen every other question meets that one and is lost, so it is soon repeated.
+const SERVICE_QUESTION_LIMIT: Duration = Duration::from_secs(1);
 
 /// Asks once. `pid`: the process that is to answer. One that takes over from another shares its address until that has ended.
 ///
 /// # Errors
 /// Why it is not ready, in a few words.
 pub async fn ask(probe: &Probe, pid: i32) -> Result<(), String> {
-    match timeout(QUESTION_LIMIT, question(probe, pid)).await {
-        Ok(answer) => answer,
-        Err(_) => Err("no answer".to_owned()),
-    }
+    within(QUESTION_LIMIT, question(probe, pid)).await
+}
+
+async fn within(limit: Duration, question: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    timeout(limit, question).await.unwrap_or_else(|_| Err("no answer".to_owned()))
 }
 
 async fn question(probe: &Probe, pid: i32) -> Result<(), String> {
@@ -36,10 +39,10 @@ async fn question(probe: &Probe, pid: i32) -> Result<(), String> {
         Probe::Postgres(url) => postgres(url).await,
         Probe::Redis(address) => redis(*address).await,
         Probe::Kafka(address) => broker(*address).await,
-        Probe::Http(url) => http(url, pid).await,
+        Probe::Http(url) => within(SERVICE_QUESTION_LIMIT, http(url, pid)).await,
         Probe::Grpc { ready_url, address } => {
-            http(ready_url, pid).await?;
-            grpc(*address).await
+            within(SERVICE_QUESTION_LIMIT, http(ready_url, pid)).await?;
+            within(SERVICE_QUESTION_LIMIT, grpc(*address)).await
         }
     }
 }

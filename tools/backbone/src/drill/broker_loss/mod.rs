@@ -133,7 +133,7 @@ async fn perform(
     fault.count(1 + usize::from(killed > 0), "times a leader died under load");
     fault.count(killed, "consumers killed");
     fault.count(lost.led, "partitions had to find a new leader");
-    fault.count(produced.failed, "probes failed");
+    fault.count(produced.failed(), "probes failed");
     if lost.led == 0 {
         fault.cannot_tell("the broker that died led nothing");
     }
@@ -164,8 +164,8 @@ fn figures(
         probes("in the 10 s after it", loss, loss + Duration::from_secs(10)),
         probes("without the broker", loss, loss + third),
         (
-            "from the loss until every partition takes records within a second again".to_owned(),
-            format!("{:.1} s", recovered.as_secs_f64()),
+            "from the loss until every partition acknowledges again".to_owned(),
+            recovered.map_or_else(|| "never".to_owned(), |it| format!("{:.1} s", it.as_secs_f64())),
         ),
     ]
 }

@@ -24,12 +24,24 @@ const PARTITIONS: i32 = 4;
 const EVERY: Duration = Duration::from_millis(50);
 /// A record that is not acknowledged by then has failed. Longer than any election takes.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
-/// A slower acknowledgement counts as "not recovered yet".
-const SLOW: Duration = Duration::from_secs(1);
 const ADMIN_WITHIN: Duration = Duration::from_secs(20);
 
-/// When each record was sent and how long its acknowledgement took.
-type Samples = Arc<Mutex<Vec<(Instant, Option<Duration>)>>>;
+/// A record that was sent.
+#[derive(Debug)]
+struct Sample {
+    partition: i32,
+    at: Instant,
+    /// Until it was acknowledged; `None`: never.
+    took: Option<Duration>,
+}
+
+impl Sample {
+    fn acknowledged_at(&self) -> Option<Instant> {
+        Some(self.at + self.took?)
+    }
+}
+
+type Samples = Arc<Mutex<Vec<Sample>>>;
 
 /// A probe at work.
 pub struct Probe {
@@ -41,9 +53,7 @@ pub struct Probe {
 /// What it saw.
 #[derive(Debug, Default)]
 pub struct Produced {
-    samples: Vec<(Instant, Duration)>,
-    /// Records that were never acknowledged.
-    pub failed: usize,
+    samples: Vec<Sample>,
 }
 
 impl Probe {
@@ -77,9 +87,7 @@ impl Probe {
         self.stop.cancel();
         // A probe that broke down has seen what it has seen.
         let _ = self.task.await;
-        let samples = std::mem::take(&mut *self.samples.lock().unwrap_or_else(PoisonError::into_inner));
-        let failed = samples.iter().filter(|(_, took)| took.is_none()).count();
-        Produced { samples: samples.into_iter().filter_map(|(at, took)| Some((at, took?))).collect(), failed }
+        Produced { samples: std::mem::take(&mut *self.samples.lock().unwrap_or_else(PoisonError::into_inner)) }
     }
 }
 
@@ -94,10 +102,10 @@ async fn send(producer: FutureProducer, samples: Samples, stop: CancellationToke
         let (producer, samples, partition) = (producer.clone(), Arc::clone(&samples), number % PARTITIONS);
         number += 1;
         under_way.spawn(async move {
-            let sent = Instant::now();
+            let at = Instant::now();
             let record = FutureRecord::<(), [u8]>::to(TOPIC).partition(partition).payload(b"probe".as_slice());
-            let took = producer.send(record, GIVE_UP_AFTER).await.ok().map(|_| sent.elapsed());
-            samples.lock().unwrap_or_else(PoisonError::into_inner).push((sent, took));
+            let took = producer.send(record, GIVE_UP_AFTER).await.ok().map(|_| at.elapsed());
+            samples.lock().unwrap_or_else(PoisonError::into_inner).push(Sample { partition, at, took });
         });
         while under_way.try_join_next().is_some() {}
     }
@@ -108,15 +116,23 @@ impl Produced {
     /// Of the records sent between `from` and `to` after `start`.
     pub fn latency(&self, start: Instant, from: Duration, to: Duration) -> Percentiles {
         let latencies = Latencies::default();
-        let within = |at: &Instant| (start + from..start + to).contains(at);
-        self.samples.iter().filter(|(at, _)| within(at)).for_each(|(_, took)| latencies.record(*took));
+        let sent = self.samples.iter().filter(|sample| (start + from..start + to).contains(&sample.at));
+        sent.filter_map(|sample| sample.took).for_each(|took| latencies.record(took));
         latencies.percentiles()
     }
 
-    /// How long after `died` the last slow acknowledgement came; zero when none was slow.
-    pub fn recovered(&self, died: Instant) -> Duration {
-        let slow = self.samples.iter().filter(|(at, took)| *at + *took >= died && *took >= SLOW);
-        slow.map(|(at, took)| (*at + *took).saturating_duration_since(died)).max().unwrap_or_default()
+    /// Records that were never acknowledged.
+    pub fn failed(&self) -> usize {
+        self.samples.iter().filter(|sample| sample.took.is_none()).count()
+    }
+
+    /// How long after `died` every partition had acknowledged a record that was sent after it; `None`: one never did.
+    pub fn recovered(&self, died: Instant) -> Option<Duration> {
+        let first = |partition| {
+            let sent = self.samples.iter().filter(|sample| sample.partition == partition && sample.at >= died);
+            Some(sent.filter_map(Sample::acknowledged_at).min()?.saturating_duration_since(died))
+        };
+        (0..PARTITIONS).map(first).collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 }
 
@@ -146,18 +162,27 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn recovery_ends_with_the_last_slow_acknowledgement() {
+    async fn recovery_ends_when_the_last_partition_takes_records_again() {
         let died = Instant::now() + Duration::from_secs(10);
-        let at = |seconds: f64| died + Duration::from_secs_f64(seconds);
-        let before = died - Duration::from_millis(500);
-        let samples = vec![
-            (died - Duration::from_secs(9), Duration::from_secs(3)),
-            (before, Duration::from_millis(4_500)),
-            (at(2.0), Duration::from_secs(2)),
-            (at(5.0), Duration::from_millis(3)),
+        let seconds = Duration::from_secs_f64;
+        let sample = |partition, at: f64, took: f64| Sample {
+            partition,
+            at: if at < 0.0 { died - seconds(-at) } else { died + seconds(at) },
+            took: Some(seconds(took)),
+        };
+        let mut samples = vec![
+            // Sent before the loss: it may be acknowledged by what is lost.
+            sample(1, -0.5, 0.6),
+            sample(1, 0.5, 8.5),
+            sample(1, 8.9, 0.1),
+            sample(0, 0.0, 0.003),
+            sample(2, 0.1, 3.9),
         ];
-        let produced = Produced { samples, failed: 0 };
-        assert_eq!(produced.recovered(died), Duration::from_secs(4));
-        assert_eq!(produced.latency(died, Duration::from_secs(4), Duration::from_secs(6)).count, 1);
+        assert_eq!(Produced::default().recovered(died), None);
+        samples.push(sample(3, 0.2, 0.1));
+        let produced = Produced { samples };
+        assert_eq!(produced.recovered(died), Some(seconds(9.0)));
+        assert_eq!(produced.latency(died, seconds(8.0), seconds(9.0)).count, 1);
+        assert_eq!(produced.failed(), 0);
     }
 }
