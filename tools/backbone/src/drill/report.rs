@@ -116,9 +116,6 @@ pub struct Figure {
     pub is: String,
 }
 
-/// Lines of the timeline that are shown; a storm has hundreds. The report in JSON has them all.
-const TIMELINE_SHOWN_MAX: usize = 40;
-
 /// The report as a file: what it comes to stands first.
 #[derive(Serialize)]
 struct Written<'a> {
@@ -160,19 +157,17 @@ impl Report {
         let started = self.started_at.to_rfc3339_opts(SecondsFormat::Secs, true);
         let without = self.without.map_or_else(String::new, |guard| format!(" without {guard}"));
         let (drill, outcome, hypothesis) = (self.drill, self.outcome().word(), &self.hypothesis);
-        format!("# Drill: {drill}{without} — {outcome}\n\nBegun {started}.\n\n```text\n{hypothesis}\n\n{self}\n```\n")
+        let line = |(at, what): &(f64, String)| format!("  {at:>6.1} s  {what}\n");
+        let timeline: String = self.timeline.iter().map(line).collect();
+        format!(
+            "# Drill: {drill}{without} — {outcome}\n\nBegun {started}.\n\n```text\n{hypothesis}\n\n{timeline}{self}\n```\n"
+        )
     }
 }
 
+/// Figures and verdicts. The timeline was told while it happened, and stands in the files.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, what) in self.timeline.iter().take(TIMELINE_SHOWN_MAX) {
-            writeln!(f, "  {at:>6.1} s  {what}")?;
-        }
-        let unshown = self.timeline.len().saturating_sub(TIMELINE_SHOWN_MAX);
-        if unshown > 0 {
-            writeln!(f, "            … and {unshown} more in the JSON")?;
-        }
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         for Figure { of, is } in &self.figures {
@@ -219,6 +214,11 @@ mod tests {
         let idle = report(None, |examined| examined.cannot_tell("nobody died"));
         assert_eq!(idle.outcome(), Outcome::Inconclusive);
         assert!(idle.to_string().contains("nobody died"), "{idle}");
+    }
+
+    #[test]
+    fn the_file_tells_what_happened_when() {
+        assert!(report(None, |_| {}).markdown().contains("\n     1.5 s  east/order dies\n"));
     }
 
     #[test]
