@@ -16,6 +16,8 @@ use super::unique;
 
 const PARTITIONS: i32 = 4;
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Times that a broker is asked within that.
+const QUESTIONS_MAX: u32 = 4;
 
 fn brokers() -> String {
     std::env::var("TEST_KAFKA_BROKERS")
@@ -33,10 +35,20 @@ pub fn settings() -> SpineConfig {
 }
 
 /// The broker's listener for the clients of another region (`WAN_PORT` in `backbone`), and where it tells them that it is.
+///
+/// It is asked anew when no answer comes: a client that learns an address gives up the connection that it began with, and a question on that one
+/// may stay there until its time is over. Usually it is put again at the address learned; but there nobody listens yet.
 pub async fn advertised() -> (String, String) {
     let listener = brokers().split(',').next().unwrap().replace(":9092", ":9094");
-    let asked = config().set("bootstrap.servers", &listener).create::<BaseConsumer>().unwrap();
-    let metadata = tokio::task::spawn_blocking(move || asked.fetch_metadata(None, DEADLINE).unwrap()).await.unwrap();
+    let asked = listener.clone();
+    let metadata = tokio::task::spawn_blocking(move || {
+        let ask = || {
+            let client: BaseConsumer = config().set("bootstrap.servers", &asked).create().unwrap();
+            client.fetch_metadata(None, DEADLINE / QUESTIONS_MAX)
+        };
+        (1..QUESTIONS_MAX).find_map(|_| ask().ok()).unwrap_or_else(|| ask().unwrap())
+    });
+    let metadata = metadata.await.unwrap();
     let [broker] = metadata.brokers() else { panic!("one broker is expected") };
     (listener, format!("{}:{}", broker.host(), broker.port()))
 }
