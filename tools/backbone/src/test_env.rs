@@ -50,6 +50,7 @@ async fn command(asked: &TestEnv, layout: &Layout, interrupt: CancellationToken)
         .env("DATABASE_URL", &database_url)
         .env("TEST_POSTGRES_URL", &database_url)
         .env("TEST_KAFKA_BROKERS", layout.kafka_bootstrap(Region::East))
+        .env("TEST_KAFKA_WAN_BROKERS", layout.wan_kafka_bootstrap(Region::East))
         .env("TEST_REDIS_URL", format!("redis://{}", layout.redis(Region::East)))
         // The whole-system tests start the services that stand beside this binary.
         .env("BACKBONE_BIN_DIR", &layout.bin_dir)

@@ -55,7 +55,7 @@ impl Link {
     /// A link to the broker, and settings of clients that pass it. A broker tells its clients where it is, so the link stands where
     /// it says to those of the other region.
     pub async fn to_kafka() -> (Self, SpineConfig) {
-        let (listener, advertised) = advertised().await;
+        let (listener, advertised) = advertised();
         let (link, _) = Self::between(&advertised, listener).await;
         (link, SpineConfig { kafka_brokers: advertised, ..settings() })
     }
