@@ -134,7 +134,6 @@ impl FromIterator<Dot> for CausalContext {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use std::collections::BTreeSet;
 

@@ -125,5 +125,4 @@ impl<V: Ord + Clone> MvRegister<V> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests;

@@ -74,7 +74,6 @@ impl fmt::Debug for Currency {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

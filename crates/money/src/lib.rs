@@ -103,7 +103,6 @@ impl std::fmt::Display for Money {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

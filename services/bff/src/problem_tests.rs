@@ -1,6 +1,4 @@
 //! The mapping of refusals, as a table.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use chassis::status::Violation;
 
 use super::*;

@@ -1,6 +1,4 @@
 //! What a session token must withstand.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use chrono::TimeDelta;
 use proptest::prelude::*;
 

@@ -93,7 +93,6 @@ impl Arguments {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use clap::Parser as _;
 

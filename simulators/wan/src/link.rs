@@ -179,7 +179,6 @@ impl Drop for OpenConnection<'_> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use std::time::Duration;
 

@@ -223,7 +223,6 @@ fn print(line: &str) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use clap::CommandFactory as _;
 

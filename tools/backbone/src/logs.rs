@@ -49,7 +49,6 @@ fn select(layout: &Layout, name: Option<&str>) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use crate::platform::Settings;

@@ -47,7 +47,6 @@ pub(super) fn take_waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

@@ -129,7 +129,6 @@ fn end_when_unread(stream: &TcpStream, after: Duration) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use std::io::ErrorKind;
 

@@ -1,6 +1,4 @@
 //! Leases and epochs, on a real Redis.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
-
 use std::sync::Arc;
 
 use contracts::cart::v1::Cart;

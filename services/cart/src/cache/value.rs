@@ -47,7 +47,6 @@ pub(super) fn decode(cart_id: CartId, bytes: &[u8]) -> Option<(Visible, Duration
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use contracts::cart::v1::CartLine;
     use proptest::prelude::*;

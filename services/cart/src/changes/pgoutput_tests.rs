@@ -1,6 +1,4 @@
 //! The feed's tests read what a real server sends; these are the shapes that are hard to get it to send, and rubbish.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use proptest::prelude::*;
 
 use super::*;

@@ -143,7 +143,6 @@ impl Drop for Watch {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use futures::FutureExt as _;
 

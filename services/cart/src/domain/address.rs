@@ -93,7 +93,6 @@ impl Wire for Address {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 pub(super) mod tests {
     use super::*;
 

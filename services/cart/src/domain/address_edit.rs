@@ -49,7 +49,6 @@ impl AddressState {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::address::tests::address;
     use super::*;

@@ -124,7 +124,6 @@ fn visible_line(state: &LineState, item: &Item) -> LineEntries {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use money::Money;
 

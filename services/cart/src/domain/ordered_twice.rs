@@ -70,7 +70,6 @@ pub fn ordered_twice(placed: &PlacedCut, missing: &BTreeMap<OfferId, u64>, other
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use crdt::ReplicaId;
 

@@ -32,7 +32,6 @@ pub fn decode(token: &str) -> Result<Option<OfferId>, InvalidPageToken> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

@@ -53,7 +53,6 @@ pub fn next_step(wanted: &Lines, available: &BTreeMap<OfferId, i64>, exhausted_t
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use proptest::prelude::*;
 

@@ -59,7 +59,6 @@ impl From<UnorderableCut> for Refusal {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

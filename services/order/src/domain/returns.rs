@@ -86,7 +86,6 @@ pub fn decide_return(lines: &[OrderLine], wanted: &[ReturnLine]) -> Result<Accep
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use proptest::prelude::*;
 

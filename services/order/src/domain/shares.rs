@@ -31,7 +31,6 @@ pub fn shares_of<'a>(parts: impl IntoIterator<Item = (&'a SellerId, i64, i64)>) 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use proptest::prelude::*;
 

@@ -1,6 +1,4 @@
 //! The ledger's laws: whatever is captured and paid back in whatever pieces, no penny is left over or made up.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -92,7 +92,6 @@ pub fn reserve(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::{IntentId, Share};
     use super::*;

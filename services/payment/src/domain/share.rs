@@ -127,7 +127,6 @@ pub fn apportion(shares: &[Share], total_minor: i64) -> Vec<i64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use proptest::prelude::*;
 

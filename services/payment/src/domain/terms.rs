@@ -137,7 +137,6 @@ fn hash_shares(hash: &mut Sha256, shares: &Shares) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::share::Share;
     use super::*;

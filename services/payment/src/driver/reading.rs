@@ -35,7 +35,6 @@ pub(super) fn read(step: &Step, amount: Money, intent: &Intent) -> Result<Option
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use crate::domain::IntentId;

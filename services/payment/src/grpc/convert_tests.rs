@@ -1,6 +1,4 @@
 //! Bad input, one row each: which field is blamed.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use chassis::status::{field_violations, reason};
 
 use super::*;

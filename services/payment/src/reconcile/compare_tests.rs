@@ -1,6 +1,4 @@
 //! Books that tell one story do not differ; whatever is changed in one of them does.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use proptest::prelude::*;
 
 use super::*;

@@ -1,8 +1,6 @@
 //! The service against a real Postgres and a provider that misbehaves on command.
 //!
 //! Postgres is the one of `DATABASE_URL`, where each test gets a database of its own. Without it they fail.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
-
 mod authorise;
 mod capture;
 mod crash;

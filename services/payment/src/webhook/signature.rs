@@ -86,7 +86,6 @@ impl std::fmt::Debug for WebhookSecret {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

@@ -153,7 +153,6 @@ fn point<'a>(points: &'a [Point], cart: &str, edits: u64) -> anyhow::Result<&'a 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

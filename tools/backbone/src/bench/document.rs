@@ -95,7 +95,6 @@ pub fn with_section(document: &str, name: &str, markdown: &str) -> Result<String
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use proptest::prelude::*;
 

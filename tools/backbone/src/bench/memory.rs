@@ -70,7 +70,6 @@ fn mebibytes(bytes: Option<u64>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

@@ -77,7 +77,6 @@ impl Letter {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 pub mod tests {
     use ids::Region;
     use rdkafka::Timestamp;

@@ -5,7 +5,6 @@
 //! refused it applies it. From then on its letter is not open any more; see [`standing`].
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod kafka_tests;
 mod letter;
 mod list;

@@ -82,7 +82,6 @@ async fn ask(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use std::net::SocketAddr;
 

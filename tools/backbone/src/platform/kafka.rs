@@ -183,7 +183,6 @@ impl ClientContext for Silent {
 impl rdkafka::consumer::ConsumerContext for Silent {}
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use std::path::Path;
 

@@ -268,7 +268,6 @@ fn cache_dir() -> Result<PathBuf, PlatformError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

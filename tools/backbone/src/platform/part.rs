@@ -189,7 +189,6 @@ pub const START_LIMIT: Duration = Duration::from_secs(60);
 pub const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

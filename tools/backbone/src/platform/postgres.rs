@@ -158,7 +158,6 @@ fn bin_dir(data: &Path) -> Result<PathBuf, PlatformError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use crate::platform::Settings;

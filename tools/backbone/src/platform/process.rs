@@ -186,7 +186,6 @@ pub fn tail(path: &Path, lines: usize) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

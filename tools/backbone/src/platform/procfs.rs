@@ -116,7 +116,6 @@ fn listening_inode(table: &str, address: SocketAddrV4) -> Option<&str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

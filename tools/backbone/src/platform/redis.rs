@@ -31,7 +31,6 @@ pub fn part(layout: &Layout, region: Region) -> Part {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use std::path::Path;
 

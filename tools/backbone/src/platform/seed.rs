@@ -124,7 +124,6 @@ async fn patiently<F: Future<Output = Result<(), Status>>>(call: impl Fn() -> F)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use std::collections::BTreeSet;
 

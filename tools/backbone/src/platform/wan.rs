@@ -60,7 +60,6 @@ fn routes_to(layout: &Layout, region: Region) -> Vec<Route> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use std::ffi::OsString;
     use std::path::Path;

@@ -73,7 +73,6 @@ pub fn key(month: &str, invoice: impl std::fmt::Display, step: impl std::fmt::Di
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use ids::{IdempotencyKey, OfferId, SellerId};
     use proptest::prelude::*;

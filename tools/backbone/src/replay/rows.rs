@@ -162,7 +162,6 @@ fn counted(row: Row, invoice: u64, units: i64, pence: i64) -> CountedRow {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

@@ -87,7 +87,6 @@ impl Past {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 pub mod tests {
     use crdt::ReplicaId;
     use crdt::codec::encode_context;

@@ -166,7 +166,6 @@ fn changes(command: &Command) -> Option<Changes> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use clap::Parser;
 

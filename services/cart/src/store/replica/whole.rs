@@ -256,7 +256,6 @@ fn quantities(cart: &CartState) -> BTreeMap<Item, u64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

@@ -206,7 +206,6 @@ fn cut_fault(order: Option<&Order>, checkout: &Checkout, stored: Option<&StoredC
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::world::{World, assert_named, cart_before_checkout, sound};
     use super::*;

@@ -134,7 +134,6 @@ fn charge_faults(payment: &Payment, theirs: &[(&str, &Intent)]) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::world::{World, assert_named, sound};
     use super::*;

@@ -80,7 +80,6 @@ fn same_checkout(examined: &mut Examined, order: &OrderId, east: &Checkout, west
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use ids::CustomerId;
 

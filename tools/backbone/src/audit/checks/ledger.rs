@@ -114,7 +114,6 @@ fn shown(amount: Option<impl ToString>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::world::{World, assert_named, sound};
     use super::*;

@@ -121,7 +121,6 @@ fn money_faults(order: &Order, payment: Option<&Payment>) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::world::{World, assert_named, sound};
     use super::*;

@@ -120,7 +120,6 @@ fn list(events: &BTreeSet<EventId>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::world::{World, assert_named, sound};
     use super::*;

@@ -48,7 +48,6 @@ fn has_lines(examined: &mut Examined, region: Region, id: &ids::OrderId, reserva
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use ids::OrderId;
 

@@ -119,7 +119,6 @@ fn of_payments(examined: &mut Examined, region: Region, orders: &Orders, payment
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::world::{World, assert_named, sound};
     use super::*;

@@ -104,7 +104,6 @@ fn of_carts(examined: &mut Examined, region: Region, orders: &Orders, carts: &Ca
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use ids::{EventId, OrderId};
 

@@ -144,7 +144,6 @@ fn add<'a>(sums: &mut BTreeMap<&'a str, i128>, units: &'a Units) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::world::{World, assert_named, sound};
     use super::*;

@@ -111,7 +111,6 @@ pub fn bit(withheld: &[Withheld], looks: &Looks, ids: &[CartId]) -> Examined {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use crdt::codec::encode_context;
     use crdt::{CausalContext, Dot, ReplicaId};

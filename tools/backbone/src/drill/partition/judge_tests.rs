@@ -1,6 +1,4 @@
 //! Each verdict holds on a sound ending and is seen to fail when one thing in it is spoiled.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use std::time::Duration;
 
 use crdt::codec::encode_context;

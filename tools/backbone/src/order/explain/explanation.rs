@@ -83,7 +83,6 @@ impl Explanation {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::super::sample::captured;
     use super::*;

@@ -83,7 +83,6 @@ fn parse(line: &str, region: Region, service: &'static str) -> Option<LogLine> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use crate::platform::Settings;

@@ -46,7 +46,6 @@ impl fmt::Display for Wanted {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

@@ -7,5 +7,4 @@ pub mod outbox;
 pub mod payment;
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests;
