@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -12,7 +13,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::Service;
 
-use super::accept::accept;
+use super::accept::connections;
 use super::admin::Admin;
 use super::request::RequestLayer;
 use super::{Error, InFlightLimit, listen};
@@ -82,17 +83,15 @@ impl GrpcServer {
         let health = self.add_health_and_reflection().await?;
         let admin = Admin::start_on(admin_listener);
         let limit = InFlightLimit::new(self.config.requests_in_flight_max());
-        let incoming = futures::stream::unfold(listener, async |listener| {
-            let (stream, _) = accept(&listener).await;
-            Some((Ok::<_, Infallible>(stream), listener))
-        });
+        let incoming = connections(listener, shutdown.clone()).map(|(stream, _)| Ok::<_, Infallible>(stream));
         let server = tonic::transport::Server::builder()
             .layer(RequestLayer::new(limit))
             .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .max_concurrent_streams(STREAMS_MAX)
             .add_routes(self.routes.routes())
-            .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+            // Its draining begins when there are no more connections.
+            .serve_with_incoming_shutdown(incoming, std::future::pending());
         tracing::info!(listen = %self.config.listen, admin = %self.config.admin_listen, "serving");
         admin.ready_until(shutdown.clone());
         let grace = self.config.drain_grace();

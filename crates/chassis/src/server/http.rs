@@ -1,6 +1,6 @@
 //! HTTP/1.1 servers: the bff's REST with the admin port, or a bare listener beside a gRPC server (payment's webhooks).
 
-use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
 use axum::response::Response;
+use futures::StreamExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::accept::{accept, take_waiting};
+use super::accept::connections;
 use super::admin::Admin;
 use super::{Error, listen};
 use crate::config::ServiceConfig;
@@ -67,13 +68,14 @@ impl HttpServer {
 /// Serves `router`, whose handlers find the peer's address in `ConnectInfo<SocketAddr>`, until `shutdown` is cancelled; then
 /// stops accepting, asks clients to leave, and lets requests in flight finish, for `grace` at most.
 pub async fn serve_http(listener: TcpListener, router: Router, shutdown: CancellationToken, grace: Duration) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let rooms = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
-    let serve = |(stream, peer): (TcpStream, SocketAddr)| {
+    let mut connections = pin!(connections(listener, shutdown.clone()));
+    while let Some((stream, peer)) = connections.next().await {
         end_when_unread(&stream, UNREAD_MAX);
-        let Ok(room) = Arc::clone(&connections).try_acquire_owned() else {
+        let Ok(room) = Arc::clone(&rooms).try_acquire_owned() else {
             metrics::counter!("connections_refused_total").increment(1);
-            return;
+            continue;
         };
         let draining = shutdown.clone();
         let service = router
@@ -101,20 +103,11 @@ pub async fn serve_http(listener: TcpListener, router: Router, shutdown: Cancell
             }
             drop(room);
         });
-    };
-    loop {
-        tokio::select! {
-            accepted = accept(&listener) => serve(accepted),
-            () = shutdown.cancelled() => break,
-        }
-    }
-    for accepted in take_waiting(listener) {
-        serve(accepted);
     }
     let everybody = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
     let drained = async {
         // Gone before that, or told to go now.
-        let _ = tokio::time::timeout(LINGER, connections.acquire_many(everybody)).await;
+        let _ = tokio::time::timeout(LINGER, rooms.acquire_many(everybody)).await;
         graceful.shutdown().await;
     };
     match tokio::time::timeout(grace, drained).await {

@@ -20,9 +20,8 @@ const BUSY_GAP: Duration = Duration::from_millis(20);
 pub(super) const AWAKE: Duration = Duration::from_millis(500);
 /// Polling goes on for this long after it: many times the length of a usual transaction.
 const GRACE: Duration = Duration::from_millis(100);
-/// An awake lane lets rows gather for so long after a round. Without it, a thousand events a second travel in rounds of three, and the broker
-/// and the consumers, which work by request and by batch, have half as much again to do for the same events, for no gain in latency on busy
-/// cores (`backbone bench --only spine`).
+/// An awake lane lets rows gather for so long after a round. Without it, a thousand events a second travel in rounds of three, and the broker,
+/// which works by request, takes a quarter more processor time for the same events.
 const GATHER: Duration = Duration::from_millis(1);
 /// Between looks while awake: this long after the first that finds nothing, twice as long after each further one. A look is a round trip,
 /// and half of the time between two is the delay that it adds, which so stays in proportion to that between rows.

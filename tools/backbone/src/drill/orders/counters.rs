@@ -91,7 +91,8 @@ impl Counters {
         let http = reqwest::Client::builder().timeout(ANSWER_WITHIN).pool_max_idle_per_host(0).build()?;
         let sums = Arc::default();
         let mut tries = 0;
-        while let Err(silent) = look(layout, &http, &sums, true).await {
+        while let Some(silent) = look(layout, &http, &sums, true).await {
+            tokio::time::sleep(LOOK_EVERY).await;
             tries += 1;
             ensure!(tries < FIRST_LOOKS_MAX, "{silent} does not answer at its admin port");
         }
@@ -100,7 +101,7 @@ impl Counters {
             tokio::spawn(async move {
                 loop {
                     tokio::time::sleep(LOOK_EVERY).await;
-                    let _ = look(&layout, &http, &sums, false).await;
+                    look(&layout, &http, &sums, false).await;
                 }
             })
         };
@@ -109,7 +110,7 @@ impl Counters {
 
     /// Looks now, so that what dies next takes little with it.
     pub async fn look(&self) {
-        let _ = look(&self.layout, &self.http, &self.sums, false).await;
+        look(&self.layout, &self.http, &self.sums, false).await;
     }
 
     /// What was counted so far.
@@ -119,7 +120,7 @@ impl Counters {
 }
 
 /// Reads every process that answers, and names one that does not: during a drill it is dead, or about to be born.
-async fn look(layout: &Layout, http: &reqwest::Client, sums: &Mutex<Sums>, before: bool) -> Result<(), String> {
+async fn look(layout: &Layout, http: &reqwest::Client, sums: &Mutex<Sums>, before: bool) -> Option<String> {
     let asked = Region::ALL.into_iter().flat_map(|region| {
         Service::ALL.into_iter().filter(|service| service.has_database()).map(move |service| (region, service))
     });
@@ -136,7 +137,7 @@ async fn look(layout: &Layout, http: &reqwest::Client, sums: &Mutex<Sums>, befor
             None => silent = Some(format!("{region}/{}", service.name())),
         }
     }
-    silent.map_or(Ok(()), Err)
+    silent
 }
 
 /// What one process says.
