@@ -204,12 +204,19 @@ impl SharedCache {
         answer
             .inspect_err(|error| {
                 tracing::debug!(%error, "redis failed");
-                if error.is_unrecoverable_error() && !error.is_timeout() {
+                if is_of_no_use(error) {
                     self.end(session);
                 }
             })
             .ok()
     }
+}
+
+/// Whether the connection is lost, or leads to a server that takes no writes any more: it was demoted, or lost its disk. A new one finds
+/// whoever takes them now, or nobody, and is tried again.
+fn is_of_no_use(error: &RedisError) -> bool {
+    let is_demoted = matches!(error.code(), Some("READONLY" | "MASTERDOWN" | "LOADING" | "MISCONF"));
+    is_demoted || (error.is_unrecoverable_error() && !error.is_timeout())
 }
 
 async fn call_within<T: FromRedisValue>(

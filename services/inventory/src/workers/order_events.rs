@@ -42,11 +42,8 @@ pub struct OrderEvents;
 /// event, where the order holds.
 pub fn consumer_pool(pool: &PgPool) -> PgPool {
     let options = pool.connect_options().as_ref().clone().options([("lock_timeout", format!("{LOCK_TIMEOUT_MS}ms"))]);
-    PgPoolOptions::new()
-        .max_connections(CONNECTIONS_MAX)
-        .acquire_timeout(Duration::from_secs(2))
-        .test_before_acquire(false)
-        .connect_lazy_with(options)
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(Duration::from_secs(2));
+    chassis::database::of_writers(pool).connect_lazy_with(options)
 }
 
 impl Handler for OrderEvents {

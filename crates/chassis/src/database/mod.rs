@@ -1,9 +1,13 @@
 //! The service's own Postgres database.
 
+mod condemned;
+
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
+
+pub use condemned::{condemns, note, of_writers};
 
 /// How long a request waits for a free connection. Longer than a commit storm lasts, shorter than any caller's patience.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -56,13 +60,15 @@ impl DatabaseConfig {
             .max_connections(self.database_connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(IDLE_TIMEOUT)
-            .max_lifetime(LIFETIME_MAX)
-            // A ping before each use doubles the round trips. A connection that died shows as UNAVAILABLE once, which
-            // the caller retries.
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
-        Ok(pool)
+            .max_lifetime(LIFETIME_MAX);
+        Ok(of_writers(pool).connect_lazy_with(options))
     }
+}
+
+/// The bounds of `pool`, for another one beside it.
+pub fn like(pool: &PgPool) -> PgPoolOptions {
+    // Its hooks are those of `of_writers`.
+    pool.options().clone()
 }
 
 /// Begins a transaction; use it in place of `pool.begin()`, wherever the caller can be dropped: at a deadline, when a client hangs up.
