@@ -224,6 +224,37 @@ async fn a_refund_waits_for_the_capture_and_for_an_answer(pool: PgPool) {
     assert_eq!(app.world.refunded_minor(), 255);
 }
 
+/// The provider took less than the order cost, and everything comes back: what came in is paid, and the return is done.
+#[sqlx::test(migrations = false)]
+async fn a_return_of_what_was_captured_short_is_paid_as_far_as_it_came_in(pool: PgPool) {
+    migrate(&pool).await;
+    let app = App::new(&pool);
+    let order = placed(&app).await;
+    app.ship(order.id).await;
+    app.world.came_in_at_most(500);
+    let request = ReturnRequest {
+        order: order.id,
+        customer: order.customer,
+        idempotency_key: "r-1".parse().unwrap(),
+        lines: vec![ReturnLine { offer: "mug".parse().unwrap(), quantity: 6 }],
+    };
+    for _ in 0..2 {
+        let returned = app.sagas.give_back.take_back(&request, soon()).await.unwrap();
+        assert_eq!((returned.state, returned.amount_minor), (ReturnState::Refunded, 500));
+    }
+    assert_eq!(app.sagas.store.order(order.id).await.unwrap().unwrap().refunded_minor, 500);
+    assert_eq!(app.sagas.store.parked_count().await.unwrap(), (0, 0));
+    let id = app.sagas.give_back.take_back(&request, soon()).await.unwrap().id;
+    let told = |minor_units| PaymentRefunded {
+        order_id: order.id.to_string(),
+        refund_id: id.to_string(),
+        amount: Some(Money { minor_units, currency_code: "GBP".to_owned() }),
+    };
+    handle(&app, &PaymentEvents, &event("payment.refunded.v1", order.id, &told(500))).await.unwrap();
+    let odd = handle(&app, &PaymentEvents, &event("payment.refunded.v1", order.id, &told(6 * 255 + 1))).await;
+    assert!(matches!(odd, Err(HandleError::Poison(_))), "{odd:?}");
+}
+
 #[sqlx::test(migrations = false)]
 async fn a_capture_is_noted_also_a_short_one_and_one_of_too_much_is_poison(pool: PgPool) {
     migrate(&pool).await;

@@ -56,6 +56,17 @@ async fn compensate(app: &App, order: OrderId, key: &str) -> Result<wire::OrderS
     Ok(answer.into_inner().order.unwrap())
 }
 
+async fn close(app: &App, order: OrderId, key: &str) -> Result<wire::OrderStanding, Status> {
+    let request = wire::CloseOrderRequest {
+        order_id: order.to_string(),
+        operator: "ada".to_owned(),
+        reason: "seen to by hand".to_owned(),
+        idempotency_key: key.to_owned(),
+    };
+    let answer = operators(app).close_order(Request::new(request)).await?;
+    Ok(answer.into_inner().order.unwrap())
+}
+
 async fn listed(app: &App) -> Vec<wire::OrderStanding> {
     let request = Request::new(wire::ListParkedOrdersRequest { page_size: 0 });
     let answer = operators(app).list_parked_orders(request).await.unwrap().into_inner();
@@ -252,4 +263,42 @@ async fn a_parked_refund_is_listed_under_its_order_and_paid_when_retried(pool: P
     assert_eq!(app.world.refunded_minor(), 255);
     // Claiming it again finds nothing.
     assert!(order::workers::refunds::Refunds::new(app.sagas.clone()).claim(1).await.unwrap().is_empty());
+}
+
+/// Whatever is parked, and refused for ever: somebody can say that it is done.
+#[sqlx::test(migrations = false)]
+async fn closing_ends_what_no_retry_can(pool: PgPool) {
+    migrate(&pool).await;
+    let app = App::new(&pool);
+    // An order that cannot be unwound.
+    app.world.fail(Method::Authorise, Fault::Refuse(refusal("CARD_DECLINED")));
+    app.world.fail(Method::Release, Fault::Refuse(refusal("SOLD")));
+    let stuck = app.place(&request()).await.unwrap();
+    app.finish().await;
+    assert_eq!(close(&app, stuck.id, "k-1").await.unwrap().state, "rejected");
+    // A cancelled order that cannot be voided.
+    let cancelled = app.place(&request()).await.unwrap();
+    app.sagas.cancel.cancel(cancelled.id, cancelled.customer).await.unwrap();
+    app.world.fail(Method::Void, Fault::Refuse(refusal("PAYMENT_CAPTURED")));
+    app.finish().await;
+    assert_eq!(close(&app, cancelled.id, "k-2").await.unwrap().state, "cancelled");
+    // A return that cannot be refunded.
+    let shipped = app.place(&request()).await.unwrap();
+    app.ship(shipped.id).await;
+    app.world.fail(Method::Refund, Fault::Refuse(refusal("NO")));
+    let give_back = order::domain::ReturnRequest {
+        order: shipped.id,
+        customer: shipped.customer,
+        idempotency_key: "r-1".parse().unwrap(),
+        lines: vec![order::domain::ReturnLine { offer: "mug".parse().unwrap(), quantity: 1 }],
+    };
+    app.sagas.give_back.take_back(&give_back, Instant::now() + Duration::from_secs(5)).await.unwrap();
+    assert_eq!(listed(&app).await.len(), 1);
+    assert!(close(&app, shipped.id, "k-3").await.unwrap().refunds.is_empty());
+    let closed = app.sagas.give_back.take_back(&give_back, Instant::now() + Duration::from_secs(5)).await.unwrap();
+    assert_eq!((closed.state, closed.amount_minor), (order::domain::ReturnState::Refunded, 0));
+    assert!(listed(&app).await.is_empty());
+    assert_eq!(app.sagas.store.order(shipped.id).await.unwrap().unwrap().refunded_minor, 0);
+    let nothing = close(&app, shipped.id, "k-4").await.unwrap_err();
+    assert_eq!(nothing.code(), Code::FailedPrecondition);
 }

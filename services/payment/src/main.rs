@@ -10,10 +10,11 @@ use chassis::server::GrpcServer;
 use chassis::shutdown::Shutdown;
 use chassis::workers::Workers;
 use clap::Parser;
+use contracts::payment::v1::payment_operator_service_server::PaymentOperatorServiceServer;
 use contracts::payment::v1::payment_service_server::PaymentServiceServer;
 use payment::config::{Config, ReconcileConfig};
 use payment::driver::Driver;
-use payment::grpc::PaymentGrpc;
+use payment::grpc::{OperatorGrpc, PaymentGrpc};
 use payment::reconcile::Reconciler;
 use payment::store::Store;
 use payment::{reconcile, webhook, workers};
@@ -87,10 +88,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let every = Duration::from_millis(config.reconcile_every_ms);
     let window = Duration::from_secs(config.reconcile_window_hours * 3_600);
     background.spawn("reconcile", move |token| workers::reconcile(Arc::clone(&reconciler), every, window, token));
+    let (watched, operated) = (store.clone(), store.clone());
+    background.spawn("parked", move |token| workers::watch_parked(watched.clone(), token));
     background.spawn("forget-webhooks", move |token| workers::forget_webhooks(store.clone(), token));
 
     let served = GrpcServer::new(&config.service)
         .add_service(PaymentServiceServer::new(PaymentGrpc::new(driver.clone())))
+        .add_service(PaymentOperatorServiceServer::new(OperatorGrpc::new(operated)))
         .serve(shutdown.token())
         .await;
     // A listener that could not be bound ends the others too.

@@ -13,6 +13,8 @@ pub enum OperatorAction {
     Retry,
     /// It is unwound.
     Compensate,
+    /// What is parked of it was seen to by hand: it counts as done, and nothing more is asked of anybody.
+    Close,
 }
 
 /// A decision about an order, with who and why.
@@ -94,6 +96,7 @@ impl OperatorAction {
             Self::Park => "park",
             Self::Retry => "retry",
             Self::Compensate => "compensate",
+            Self::Close => "close",
         }
     }
 
@@ -112,6 +115,11 @@ impl OperatorAction {
             Self::Park => no("ORDER_NOT_DRIVEN", "nothing of the order is being driven, so there is nothing to park"),
             Self::Retry if is_any_parked => Ok(()),
             Self::Retry => no("ORDER_NOT_PARKED", "nothing of the order is parked; what is left to do is being driven"),
+            Self::Close if standing.state == "pending" => {
+                no("ORDER_PENDING", "the order is undecided: compensate it first")
+            }
+            Self::Close if is_any_parked => Ok(()),
+            Self::Close => no("ORDER_NOT_PARKED", "nothing of the order is parked; what is left to do is being driven"),
             // Past the pivot others act on the order: what it promised is taken back by a new business act, not by unwinding.
             Self::Compensate => match standing.state.as_str() {
                 "pending" => Ok(()),
@@ -146,22 +154,23 @@ mod tests {
     #[test]
     fn each_action_is_possible_where_it_makes_sense_and_says_what_to_do_elsewhere() {
         use Driving::{Driven, Nothing};
-        let cases: [(&str, Driving, &[Driving], [&str; 3]); 11] = [
-            ("pending", Driven, &[], ["", "ORDER_NOT_PARKED", ""]),
-            ("pending", parked(), &[], ["ORDER_PARKED", "", ""]),
-            ("compensating", Driven, &[], ["", "ORDER_NOT_PARKED", "ORDER_COMPENSATING"]),
-            ("compensating", parked(), &[], ["ORDER_PARKED", "", "ORDER_COMPENSATING"]),
-            ("placed", Nothing, &[], ["ORDER_NOT_DRIVEN", "ORDER_NOT_PARKED", "ORDER_PLACED"]),
-            ("rejected", Nothing, &[], ["ORDER_NOT_DRIVEN", "ORDER_NOT_PARKED", "ORDER_ENDED"]),
-            ("cancelled", Driven, &[], ["", "ORDER_NOT_PARKED", "ORDER_ENDED"]),
-            ("cancelled", parked(), &[], ["ORDER_PARKED", "", "ORDER_ENDED"]),
-            ("shipped", Nothing, &[Driven], ["", "ORDER_NOT_PARKED", "ORDER_SHIPPED"]),
-            ("shipped", Nothing, &[parked()], ["ORDER_PARKED", "", "ORDER_SHIPPED"]),
-            ("shipped", Nothing, &[parked(), Driven], ["", "", "ORDER_SHIPPED"]),
+        let cases: [(&str, Driving, &[Driving], [&str; 4]); 11] = [
+            ("pending", Driven, &[], ["", "ORDER_NOT_PARKED", "", "ORDER_PENDING"]),
+            ("pending", parked(), &[], ["ORDER_PARKED", "", "", "ORDER_PENDING"]),
+            ("compensating", Driven, &[], ["", "ORDER_NOT_PARKED", "ORDER_COMPENSATING", "ORDER_NOT_PARKED"]),
+            ("compensating", parked(), &[], ["ORDER_PARKED", "", "ORDER_COMPENSATING", ""]),
+            ("placed", Nothing, &[], ["ORDER_NOT_DRIVEN", "ORDER_NOT_PARKED", "ORDER_PLACED", "ORDER_NOT_PARKED"]),
+            ("rejected", Nothing, &[], ["ORDER_NOT_DRIVEN", "ORDER_NOT_PARKED", "ORDER_ENDED", "ORDER_NOT_PARKED"]),
+            ("cancelled", Driven, &[], ["", "ORDER_NOT_PARKED", "ORDER_ENDED", "ORDER_NOT_PARKED"]),
+            ("cancelled", parked(), &[], ["ORDER_PARKED", "", "ORDER_ENDED", ""]),
+            ("shipped", Nothing, &[Driven], ["", "ORDER_NOT_PARKED", "ORDER_SHIPPED", "ORDER_NOT_PARKED"]),
+            ("shipped", Nothing, &[parked()], ["ORDER_PARKED", "", "ORDER_SHIPPED", ""]),
+            ("shipped", Nothing, &[parked(), Driven], ["", "", "ORDER_SHIPPED", ""]),
         ];
         for (state, driving, refunds, expected) in cases {
             let standing = standing(state, driving, refunds);
-            let actions = [OperatorAction::Park, OperatorAction::Retry, OperatorAction::Compensate];
+            let actions =
+                [OperatorAction::Park, OperatorAction::Retry, OperatorAction::Compensate, OperatorAction::Close];
             let checked = actions.map(|action| action.check(&standing).map_or_else(|no| no.reason, |()| ""));
             assert_eq!(checked, expected, "{standing:?}");
         }

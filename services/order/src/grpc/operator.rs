@@ -79,6 +79,15 @@ impl OrderOperatorService for OperatorGrpc {
         let decision = decision(OperatorAction::Compensate, &order_id, operator, reason, &idempotency_key)?;
         Ok(Response::new(wire::CompensateOrderResponse { order: self.operate(decision).await? }))
     }
+
+    async fn close_order(
+        &self,
+        request: Request<wire::CloseOrderRequest>,
+    ) -> Result<Response<wire::CloseOrderResponse>, Status> {
+        let wire::CloseOrderRequest { order_id, operator, reason, idempotency_key } = request.into_inner();
+        let decision = decision(OperatorAction::Close, &order_id, operator, reason, &idempotency_key)?;
+        Ok(Response::new(wire::CloseOrderResponse { order: self.operate(decision).await? }))
+    }
 }
 
 fn decision(

@@ -67,14 +67,15 @@ pub trait Payment: Send + Sync + 'static {
     async fn authorise(&self, order: &Order, card: &CardToken, within: Duration) -> Result<(), CallError>;
     /// Lets an authorisation go, or makes sure that there never will be one. Key: the order.
     async fn void(&self, order: OrderId, within: Duration) -> Result<(), CallError>;
-    /// Pays captured money back; done when the provider has confirmed it. Key: the refund.
+    /// Pays captured money back; done when the provider has confirmed it. Returns how much, in minor units: what the shares make, or as
+    /// much of it as came in. Key: the refund.
     async fn refund(
         &self,
         refund: RefundId,
         order: OrderId,
         shares: &[Share],
         within: Duration,
-    ) -> Result<(), CallError>;
+    ) -> Result<i64, CallError>;
 }
 
 /// The services that the sagas call.

@@ -46,8 +46,8 @@ impl ReturnOrder {
             let within = until.saturating_duration_since(Instant::now()).min(CALL_MAX);
             let due =
                 Due { id: stored.id, order: request.order, shares: &accepted.shares, attempts: 0, fence: Fence::FIRST };
-            if self.refund(due, within).await? {
-                stored.state = ReturnState::Refunded;
+            if let Some(paid_minor) = self.refund(due, within).await? {
+                (stored.state, stored.amount_minor) = (ReturnState::Refunded, paid_minor);
             }
         }
         Ok(stored)
@@ -59,16 +59,16 @@ impl ReturnOrder {
         self.refund(Due { id, order, shares, attempts, fence }, CALL_MAX).await.map(drop)
     }
 
-    /// Tries the second step once; whether payment has confirmed it.
-    async fn refund(&self, due: Due<'_>, within: Duration) -> Result<bool, StoreError> {
+    /// Tries the second step once; what was paid back, in minor units, if payment has confirmed it.
+    async fn refund(&self, due: Due<'_>, within: Duration) -> Result<Option<i64>, StoreError> {
         let Due { id, order, shares, attempts, fence } = due;
         crash_point("order.refund.before-call").await;
         let refunded = self.callees.payment.refund(id, order, shares, within).await;
         crash_point("order.refund.after-call").await;
         match refunded {
-            Ok(()) => {
-                self.store.refund_confirmed(id, fence).await?;
-                return Ok(true);
+            Ok(paid_minor) => {
+                self.store.refund_confirmed(id, fence, paid_minor).await?;
+                return Ok(Some(paid_minor));
             }
             Err(CallError::Unknown { callee, detail }) => {
                 tracing::info!(return_id = %id, callee, detail, "refund not confirmed yet");
@@ -79,14 +79,14 @@ impl ReturnOrder {
             // The return fits the order, so the refund fits the capture: somebody must look. The money is owed all the same.
             Err(CallError::Refused(refusal)) => {
                 self.store.park_refund(id, fence, &format!("refund was {refusal}")).await?;
-                return Ok(false);
+                return Ok(None);
             }
         }
         match self.patience.after_failure(attempts) {
             Next::Again(delay) => self.store.put_off_refund(id, fence, delay).await?,
             Next::Park(reason) => drop(self.store.park_refund(id, fence, &reason).await?),
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

@@ -61,6 +61,7 @@ impl Store {
             OperatorAction::Park => park(&mut transaction, decision).await?,
             OperatorAction::Retry => retry(&mut transaction, decision.order).await?,
             OperatorAction::Compensate => compensate(&mut transaction, decision.order).await?,
+            OperatorAction::Close => close(&mut transaction, decision.order).await?,
         }
         let after = lock(&mut transaction, decision.order).await?.ok_or(OperatorError::NotFound)?;
         record(&mut transaction, decision, &before, &after).await?;
@@ -215,6 +216,29 @@ async fn compensate(conn: &mut PgConnection, order: OrderId) -> Result<(), sqlx:
         order.as_uuid(),
         Step::AuthorisePayment.name(),
         refusal::encode(&Refusal::called_off()),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What is parked counts as done: an order that unwinds is rejected, a void needs no more driving, a refund paid nothing that went through
+/// payment. The others, cart and inventory, ask for the order's fate and act on it by themselves.
+async fn close(conn: &mut PgConnection, order: OrderId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update customer_order
+         set state = case when state = 'compensating' then 'rejected' else state end, unwind_from = null,
+             fence = fence + 1, drive_after = null, parked_at = null, parked_reason = null
+         where order_id = $1 and parked_at is not null and state <> 'pending'",
+        order.as_uuid(),
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "update order_return
+         set state = 'refunded', paid_minor = 0, fence = fence + 1, drive_after = null, parked_at = null, parked_reason = null
+         where order_id = $1 and parked_at is not null",
+        order.as_uuid(),
     )
     .execute(conn)
     .await?;

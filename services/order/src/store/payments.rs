@@ -22,8 +22,8 @@ pub(crate) async fn mark_captured(conn: &mut PgConnection, id: OrderId, amount: 
     Ok(updated.rows_affected() > 0)
 }
 
-/// Notes that a return was paid back. False when there is no such return, or it was worth something else.
+/// Notes that a return was paid back: all that it is worth, or as much as came in. False when there is no such return, or it is worth
+/// less.
 pub(crate) async fn mark_paid_back(conn: &mut PgConnection, id: RefundId, amount: Money) -> Result<bool, sqlx::Error> {
-    let marked = mark_refunded(conn, id, None).await?;
-    Ok(marked.is_some_and(|marked| marked.amount_minor == amount.minor_units()))
+    Ok(mark_refunded(conn, id, None, amount.minor_units()).await?.is_some())
 }

@@ -113,10 +113,10 @@ impl Store {
 
     /// Notes that payment confirmed a refund, see [`mark_refunded`]. False when it is not this driver's any more; then whoever has it,
     /// or the event, notes it.
-    pub async fn refund_confirmed(&self, id: RefundId, fence: Fence) -> Result<bool, StoreError> {
+    pub async fn refund_confirmed(&self, id: RefundId, fence: Fence, paid_minor: i64) -> Result<bool, StoreError> {
         let mut conn = self.pool.acquire().await?;
         crash_point("order.mark-refunded.before-commit").await;
-        let marked = mark_refunded(&mut conn, id, Some(fence)).await?;
+        let marked = mark_refunded(&mut conn, id, Some(fence), paid_minor).await?;
         crash_point("order.mark-refunded.after-commit").await;
         Ok(marked.is_some_and(|marked| marked.is_first))
     }
@@ -124,14 +124,13 @@ impl Store {
 
 /// A return that was to be marked refunded.
 pub(super) struct Marked {
-    /// What it is worth, in minor units.
-    pub amount_minor: i64,
     /// Whether it was marked just now.
     pub is_first: bool,
 }
 
-/// Marks a return refunded and adds its amount to the order's sum, in one statement and once: the answer of the call (with the token
-/// of its driver) and the event (without one) both come here, and whoever is second finds nothing to do. `None` for no such return.
+/// Marks a return refunded and adds what was paid back to the order's sum, in one statement and once: the answer of the call (with the token
+/// of its driver) and the event (without one) both come here, and whoever is second finds nothing to do. `None` for no such return, or one that is worth
+/// less.
 ///
 /// The order's row is locked before the return's, as when a return is stored: two statements never wait for each other in a
 /// circle.
@@ -139,28 +138,31 @@ pub(super) async fn mark_refunded(
     conn: &mut PgConnection,
     id: RefundId,
     fence: Option<Fence>,
+    paid_minor: i64,
 ) -> Result<Option<Marked>, sqlx::Error> {
     sqlx::query_as!(
         Marked,
         r#"with found as (
             select customer_order.order_id, order_return.amount_minor
             from order_return join customer_order on customer_order.order_id = order_return.order_id
-            where return_id = $1
+            where return_id = $1 and $4 <= order_return.amount_minor
             for update of customer_order
          ), marked as (
-            update order_return set state = 'refunded', drive_after = null, parked_at = null, parked_reason = null
+            update order_return
+            set state = 'refunded', paid_minor = $4, drive_after = null, parked_at = null, parked_reason = null
             from found
             where return_id = $1 and (state = 'requested' and ($2::bigint is null or fence = $2) or $3)
-            returning found.order_id, found.amount_minor
+            returning found.order_id
          ), summed as (
-            update customer_order set refunded_minor = refunded_minor + marked.amount_minor
+            update customer_order set refunded_minor = refunded_minor + $4
             from marked
             where customer_order.order_id = marked.order_id
          )
-         select amount_minor, exists (select from marked) as "is_first!" from found"#,
+         select exists (select from marked) as "is_first!" from found"#,
         id.as_uuid(),
         fence.map(Fence::as_i64),
         fence.is_some() && is_unguarded(),
+        paid_minor,
     )
     .fetch_optional(conn)
     .await

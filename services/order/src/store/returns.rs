@@ -21,7 +21,7 @@ use crate::domain::{
 pub struct Return {
     /// Its name; also that of its refund.
     pub id: RefundId,
-    /// What is paid back, in minor units of the order's currency.
+    /// What is paid back, in minor units of the order's currency: what the units cost, or, once it is known that less came in, that.
     pub amount_minor: i64,
     /// Where it stands.
     pub state: ReturnState,
@@ -100,8 +100,8 @@ impl Store {
 
 async fn known_return(conn: &mut PgConnection, request: &ReturnRequest) -> Result<Option<Return>, ReturnRefused> {
     let row = sqlx::query!(
-        "select return_id, request_digest, state, amount_minor from order_return
-         where order_id = $1 and idempotency_key = $2",
+        r#"select return_id, request_digest, state, coalesce(paid_minor, amount_minor) as "amount_minor!" from order_return
+         where order_id = $1 and idempotency_key = $2"#,
         request.order.as_uuid(),
         request.idempotency_key.as_str(),
     )

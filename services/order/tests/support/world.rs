@@ -55,6 +55,8 @@ struct State {
     stock: HashMap<OrderId, Outcome>,
     money: HashMap<OrderId, Outcome>,
     captured: HashSet<OrderId>,
+    /// What the provider took of each order at most.
+    came_in_at_most: Option<i64>,
     refunds: HashMap<RefundId, i64>,
     calls: Vec<Method>,
     faults: HashMap<Method, VecDeque<Fault>>,
@@ -73,6 +75,11 @@ pub struct World {
 }
 
 impl World {
+    /// From now on the provider has taken no more than this of any order.
+    pub fn came_in_at_most(&self, minor: i64) {
+        self.state().came_in_at_most = Some(minor);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -240,13 +247,15 @@ impl Payment for World {
         .await
     }
 
-    async fn refund(&self, refund: RefundId, order: OrderId, shares: &[Share], _: Duration) -> Result<(), CallError> {
+    async fn refund(&self, refund: RefundId, order: OrderId, shares: &[Share], _: Duration) -> Result<i64, CallError> {
         self.call(Method::Refund, |state| {
             if !state.captured.contains(&order) {
                 return Err(refusal("PAYMENT_NOT_CAPTURED").into());
             }
-            state.refunds.insert(refund, shares.iter().map(|share| share.amount_minor).sum());
-            Ok(())
+            let asked_minor: i64 = shares.iter().map(|share| share.amount_minor).sum();
+            let paid_minor = state.came_in_at_most.map_or(asked_minor, |most| most.min(asked_minor));
+            state.refunds.insert(refund, paid_minor);
+            Ok(paid_minor)
         })
         .await
     }

@@ -38,7 +38,13 @@ proptest! {
         let mut left: Vec<_> = amounts
             .iter()
             .enumerate()
-            .map(|(n, &amount_minor)| ShareBalance { seller: seller(n), amount_minor, refunded_minor: 0 })
+            .map(|(n, &amount_minor)| ShareBalance {
+                seller: seller(n),
+                amount_minor,
+                refunded_minor: 0,
+                short_minor: 0,
+                unpaid_minor: 0,
+            })
             .collect();
         let shares: Vec<_> =
             left.iter().map(|share| Share { seller: share.seller.clone(), amount_minor: share.amount_minor }).collect();

@@ -8,5 +8,5 @@ mod state;
 mod terms;
 
 pub use share::{AMOUNT_MINOR_MAX, InvalidShares, SHARES_MAX, Share, Shares, apportion};
-pub use state::{Event, IllegalTransition, IntentId, State, Step};
+pub use state::{Event, GIVEN_UP_CODE, IllegalTransition, IntentId, State, Step};
 pub use terms::{CardToken, InvalidTerms, Terms, TermsDigest};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! authorising ──authorised──► authorised ──capture requested──► capturing ──captured──► captured
-//!  │    │                         │
+//!  │    │                         │                                 └─given up─► uncollected
 //!  │    └─declined─► declined     └─void requested─► voiding ──voided──► voided
 //!  │                    └────────────void requested───────────────────────▲ ▲
 //!  │                                                    ▲                   │
@@ -13,6 +13,9 @@
 //! `authorising` and `abandoning` are *in doubt*: an authorisation may or may not exist at the provider. A void of a payment
 //! in doubt cannot finish before the doubt is gone, because the authorisation may still land after the void: hence
 //! `abandoning`, which ends at the provider like every other void.
+//!
+//! What the provider refuses to do, a person gives up, who has looked at its books: an authorisation then counts as declined, a
+//! void as done, and a capture as `uncollected`.
 
 use std::fmt;
 
@@ -65,6 +68,8 @@ pub enum State {
         /// The provider's authorisation, now a charge.
         intent: IntentId,
     },
+    /// The order shipped, and its money never came in.
+    Uncollected,
     /// The authorisation is to be let go, until the provider says that it was.
     Voiding {
         /// The provider's authorisation.
@@ -98,7 +103,12 @@ pub enum Event {
     VoidRequested,
     /// The provider let the authorisation go.
     Voided,
+    /// A person found that nothing is held and nothing came in.
+    GivenUp,
 }
+
+/// The decline code of an authorisation that a person gave up.
+pub const GIVEN_UP_CODE: &str = "given_up";
 
 /// The call that the provider still owes an answer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +150,7 @@ impl State {
                 Ok(Self::Capturing { intent })
             }
             (Self::Captured { intent }, Event::CaptureRequested) => Ok(Self::Captured { intent }),
+            (Self::Uncollected, Event::CaptureRequested) => Ok(Self::Uncollected),
             (Self::Capturing { intent }, Event::Captured { .. }) => Ok(Self::Captured { intent }),
 
             (Self::Authorised { intent } | Self::Voiding { intent }, Event::VoidRequested) => {
@@ -147,6 +158,10 @@ impl State {
             }
             (Self::Declined { .. } | Self::Voided, Event::VoidRequested) => Ok(Self::Voided),
             (Self::Voiding { .. }, Event::Voided) => Ok(Self::Voided),
+
+            (Self::Authorising, Event::GivenUp) => Ok(Self::Declined { code: GIVEN_UP_CODE.into() }),
+            (Self::Abandoning | Self::Voiding { .. }, Event::GivenUp) => Ok(Self::Voided),
+            (Self::Capturing { .. }, Event::GivenUp) => Ok(Self::Uncollected),
 
             (state, event) => Err(IllegalTransition { state, event }),
         }
@@ -158,7 +173,11 @@ impl State {
             Self::Authorising | Self::Abandoning => Some(Step::Authorise),
             Self::Capturing { intent } => Some(Step::Capture(intent.clone())),
             Self::Voiding { intent } => Some(Step::Void(intent.clone())),
-            Self::Authorised { .. } | Self::Declined { .. } | Self::Captured { .. } | Self::Voided => None,
+            Self::Authorised { .. }
+            | Self::Declined { .. }
+            | Self::Captured { .. }
+            | Self::Uncollected
+            | Self::Voided => None,
         }
     }
 
@@ -171,6 +190,7 @@ impl State {
             Self::Declined { .. } => "declined",
             Self::Capturing { .. } => "capturing",
             Self::Captured { .. } => "captured",
+            Self::Uncollected => "uncollected",
             Self::Voiding { .. } => "voiding",
             Self::Voided => "voided",
         }
@@ -183,7 +203,7 @@ impl State {
             | Self::Capturing { intent }
             | Self::Captured { intent }
             | Self::Voiding { intent } => Some(intent),
-            Self::Authorising | Self::Abandoning | Self::Declined { .. } | Self::Voided => None,
+            Self::Authorising | Self::Abandoning | Self::Declined { .. } | Self::Uncollected | Self::Voided => None,
         }
     }
 
@@ -197,6 +217,7 @@ impl State {
             "declined" => decline_code.map(|code| Self::Declined { code: code.into() }),
             "capturing" => intent.map(|intent| Self::Capturing { intent }),
             "captured" => intent.map(|intent| Self::Captured { intent }),
+            "uncollected" => Some(Self::Uncollected),
             "voiding" => intent.map(|intent| Self::Voiding { intent }),
             "voided" => Some(Self::Voided),
             _ => None,
@@ -212,7 +233,7 @@ mod tests {
         IntentId::new("pi_1")
     }
 
-    fn states() -> [State; 8] {
+    fn states() -> [State; 9] {
         [
             State::Authorising,
             State::Abandoning,
@@ -220,12 +241,13 @@ mod tests {
             State::Declined { code: "insufficient_funds".into() },
             State::Capturing { intent: intent() },
             State::Captured { intent: intent() },
+            State::Uncollected,
             State::Voiding { intent: intent() },
             State::Voided,
         ]
     }
 
-    fn events() -> [Event; 6] {
+    fn events() -> [Event; 7] {
         [
             Event::Authorised { intent: intent() },
             Event::Declined { code: "insufficient_funds".into() },
@@ -233,6 +255,7 @@ mod tests {
             Event::Captured { amount_minor: 1 },
             Event::VoidRequested,
             Event::Voided,
+            Event::GivenUp,
         ]
     }
 
@@ -241,15 +264,16 @@ mod tests {
     fn every_pair_of_state_and_event_is_decided() {
         #[rustfmt::skip]
         let table = [
-            //              authorised    declined    capture req.  captured    void req.     voided
-            ("authorising", ["authorised", "declined", "-",         "-",        "abandoning", "-"]),
-            ("abandoning",  ["voiding",    "voided",   "-",         "-",        "abandoning", "-"]),
-            ("authorised",  ["-",          "-",        "capturing", "-",        "voiding",    "-"]),
-            ("declined",    ["-",          "-",        "-",         "-",        "voided",     "-"]),
-            ("capturing",   ["-",          "-",        "capturing", "captured", "-",          "-"]),
-            ("captured",    ["-",          "-",        "captured",  "-",        "-",          "-"]),
-            ("voiding",     ["-",          "-",        "-",         "-",        "voiding",    "voided"]),
-            ("voided",      ["-",          "-",        "-",         "-",        "voided",     "-"]),
+            //              authorised    declined    capture req.   captured    void req.     voided    given up
+            ("authorising", ["authorised", "declined", "-",           "-",        "abandoning", "-",      "declined"]),
+            ("abandoning",  ["voiding",    "voided",   "-",           "-",        "abandoning", "-",      "voided"]),
+            ("authorised",  ["-",          "-",        "capturing",   "-",        "voiding",    "-",      "-"]),
+            ("declined",    ["-",          "-",        "-",           "-",        "voided",     "-",      "-"]),
+            ("capturing",   ["-",          "-",        "capturing",   "captured", "-",          "-",      "uncollected"]),
+            ("captured",    ["-",          "-",        "captured",    "-",        "-",          "-",      "-"]),
+            ("uncollected", ["-",          "-",        "uncollected", "-",        "-",          "-",      "-"]),
+            ("voiding",     ["-",          "-",        "-",           "-",        "voiding",    "voided", "voided"]),
+            ("voided",      ["-",          "-",        "-",           "-",        "voided",     "-",      "-"]),
         ];
         for (state, (name, row)) in states().into_iter().zip(table) {
             assert_eq!(state.name(), name);

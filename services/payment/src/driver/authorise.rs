@@ -73,9 +73,11 @@ impl<P: Provider> Driver<P> {
         match payment.state {
             State::Declined { code } => Err(AuthoriseError::Declined { code }),
             State::Abandoning | State::Voiding { .. } | State::Voided => Err(AuthoriseError::Voided),
-            State::Authorising | State::Authorised { .. } | State::Capturing { .. } | State::Captured { .. } => {
-                Ok(payment)
-            }
+            State::Authorising
+            | State::Authorised { .. }
+            | State::Capturing { .. }
+            | State::Captured { .. }
+            | State::Uncollected => Ok(payment),
         }
     }
 

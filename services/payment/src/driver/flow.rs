@@ -64,7 +64,9 @@ impl<P: Provider> Driver<P> {
             match (recorded, doubt) {
                 (Recorded::Refunded, _) => return Ok(Progress::Refunded),
                 (Recorded::Payment(state), _) if state.step().is_none() => return Ok(Progress::Payment(state)),
-                (Recorded::Released, Some(Doubt::NotReached)) => return Ok(Progress::NotReached),
+                (Recorded::Released | Recorded::Parked, Some(Doubt::NotReached)) => return Ok(Progress::NotReached),
+                // It says so at once again.
+                (Recorded::Parked, _) => return Ok(Progress::Open),
                 // The next step, or the same again.
                 (Recorded::Payment(_), _) => {}
                 (Recorded::Released, _) => tokio::time::sleep(BETWEEN_TURNS).await,

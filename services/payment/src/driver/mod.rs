@@ -37,7 +37,7 @@ use tokio_util::task::TaskTracker;
 
 pub use authorise::AuthoriseError;
 pub use flow::DriveError;
-pub use refund::RefundError;
+pub use refund::{RefundError, Refunded};
 pub use turn::{TURN_TIMEOUT, payment as payment_turn, refund as refund_turn, turn};
 pub use void::VoidError;
 

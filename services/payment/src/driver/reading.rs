@@ -69,7 +69,7 @@ mod tests {
                 Ok(Some(Event::Declined { .. })) => "declined".to_owned(),
                 Ok(Some(Event::Captured { amount_minor })) => format!("captured {amount_minor}"),
                 Ok(Some(Event::Voided)) => "voided".to_owned(),
-                Ok(Some(Event::CaptureRequested | Event::VoidRequested)) => "a request".to_owned(),
+                Ok(Some(Event::CaptureRequested | Event::VoidRequested | Event::GivenUp)) => "a request".to_owned(),
                 Err(_) => "contradiction".to_owned(),
             };
             assert_eq!(read_as, expected, "{step:?} {status:?}");

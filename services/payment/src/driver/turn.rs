@@ -19,8 +19,13 @@ pub const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 const UNRESOLVED: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
 /// Two turns on one row are at least this far apart, whatever the jitter says.
 const UNRESOLVED_MIN: Duration = Duration::from_millis(50);
-/// After a refusal a person has to act; until then look now and then.
-const REFUSED: Duration = Duration::from_secs(60);
+/// After a refusal a person has to act; until then look now and then, should the provider think better of it, or somebody mend a
+/// wrong key.
+const REFUSED: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(3_600));
+/// The least of it.
+const REFUSED_MIN: Duration = Duration::from_secs(30);
+/// After so many turns without an outcome, some twenty minutes, somebody has to look as well. The turns go on.
+const TURNS_BEFORE_PARKED: u32 = 25;
 
 /// Why a turn had no outcome, for a caller who waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,16 +163,20 @@ fn unresolved(work: Work, error: &CallError) -> (Done, Option<Doubt>) {
         Work::Refund(claimed) => (claimed.order, claimed.attempts),
     };
     let backoff = UNRESOLVED.delay_now(attempts).max(UNRESOLVED_MIN);
-    let (doubt, retry_after) = match error {
-        CallError::NotReached { .. } => (Doubt::NotReached, backoff),
-        CallError::Unknown { .. } => (Doubt::Unknown, backoff),
-        CallError::Refused { .. } | CallError::Declined { .. } => (Doubt::Unknown, REFUSED),
+    let refused = || REFUSED.delay_now(attempts).max(REFUSED_MIN);
+    let (doubt, retry_after, is_refused) = match error {
+        CallError::NotReached { .. } => (Doubt::NotReached, backoff, false),
+        CallError::Unknown { .. } => (Doubt::Unknown, backoff, false),
+        CallError::Refused { .. } | CallError::Declined { .. } => (Doubt::Unknown, refused(), true),
     };
-    if retry_after == REFUSED {
-        tracing::error!(%order, attempts, %error, "the provider refuses; someone has to look");
+    let park = if is_refused {
+        Some(error.to_string())
     } else {
+        (attempts >= TURNS_BEFORE_PARKED).then(|| format!("no outcome after {attempts} turns: {error}"))
+    };
+    if park.is_none() {
         tracing::warn!(%order, attempts, %error, "no outcome from the provider yet");
     }
     metrics::counter!("psp_turns_unresolved_total").increment(1);
-    (Done::Unresolved { work, retry_after }, Some(doubt))
+    (Done::Unresolved { work, retry_after, park }, Some(doubt))
 }

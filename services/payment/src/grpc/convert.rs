@@ -96,6 +96,7 @@ const fn state(state: &State) -> PaymentState {
         State::Declined { .. } => PaymentState::Declined,
         State::Captured { .. } => PaymentState::Captured,
         State::Voided => PaymentState::Voided,
+        State::Uncollected => PaymentState::Uncollected,
     }
 }
 
@@ -103,6 +104,7 @@ pub(super) const fn refund_state(state: RefundState) -> RefundStateMessage {
     match state {
         RefundState::Pending => RefundStateMessage::Pending,
         RefundState::Succeeded => RefundStateMessage::Succeeded,
+        RefundState::Cancelled => RefundStateMessage::Cancelled,
     }
 }
 

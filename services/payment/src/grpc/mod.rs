@@ -1,7 +1,10 @@
 //! `payment.v1.PaymentService`: converts, calls the driver, converts back. No rule lives here.
 
 mod convert;
+mod operator;
 mod status;
+
+pub use operator::OperatorGrpc;
 
 use contracts::payment::v1::payment_service_server::PaymentService;
 use contracts::payment::v1::{
@@ -43,9 +46,12 @@ impl<P: Provider> PaymentService for PaymentGrpc<P> {
     async fn refund(&self, request: Request<RefundRequest>) -> Result<Response<RefundResponse>, Status> {
         let request = convert::refund(request.into_inner())?;
         let refunded = self.driver.refund(&request).await;
-        let (state, payment) = refunded.map_err(|error| status::of_drive(request.order, error))?;
-        let state = convert::refund_state(state).into();
-        Ok(Response::new(RefundResponse { state, payment: Some(convert::payment(&payment)) }))
+        let refunded = refunded.map_err(|error| status::of_drive(request.order, error))?;
+        Ok(Response::new(RefundResponse {
+            state: convert::refund_state(refunded.state).into(),
+            payment: Some(convert::payment(&refunded.payment)),
+            paid_minor: Some(refunded.paid_minor),
+        }))
     }
 
     async fn get_payment(&self, request: Request<GetPaymentRequest>) -> Result<Response<GetPaymentResponse>, Status> {

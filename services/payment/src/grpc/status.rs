@@ -66,6 +66,14 @@ pub(super) fn of_store(order: OrderId, error: StoreError) -> Status {
     }
 }
 
+/// Of a call that is about no one payment.
+pub(super) fn of_store_plain(error: StoreError) -> Status {
+    match error {
+        StoreError::Database(error) => from_database(&error),
+        error => internal(&error),
+    }
+}
+
 pub(super) fn payment_not_found(order: OrderId) -> Status {
     not_found("PAYMENT_NOT_FOUND", format!("no payment of order {order}"))
 }

@@ -174,13 +174,18 @@ fn told(theirs: &StatedIntent) -> String {
 /// Compares one authorisation of the provider with the payment of its reference.
 pub fn of_intent(theirs: &StatedIntent, ours: Option<&OurPayment>) -> Option<Difference> {
     let kind = kind_of_intent(theirs, ours)?;
+    let there = match kind {
+        // Whoever has accepted it has accepted it whatever is paid back later.
+        Kind::ShortCapture => format!("captured {} of {}", theirs.intent.captured_minor, theirs.intent.amount),
+        _ => told(theirs),
+    };
     Some(Difference {
         about: About::Payment,
         kind,
         subject: theirs.intent.id.as_str().into(),
         reference: theirs.reference.clone(),
         here: ours.map_or_else(|| "nothing".to_owned(), ToString::to_string),
-        there: told(theirs),
+        there,
     })
 }
 
@@ -199,7 +204,7 @@ fn kind_of_intent(theirs: &StatedIntent, ours: Option<&OurPayment>) -> Option<Ki
     let captured_minor = theirs.intent.captured_minor;
     match (&ours.state, theirs.intent.status) {
         (State::Authorised { .. } | State::Capturing { .. } | State::Voiding { .. }, IntentStatus::RequiresCapture)
-        | (State::Voided, IntentStatus::Canceled) => None,
+        | (State::Voided | State::Uncollected, IntentStatus::Canceled) => None,
         (State::Captured { .. }, IntentStatus::Succeeded) => {
             let expected = theirs.intent.amount.minor_units() - ours.short_minor;
             if captured_minor != expected || ours.booked_minor != Some(captured_minor) {

@@ -13,7 +13,8 @@
 //! A difference is a row that stays until the books agree again, however many runs that takes; each run looks at all open ones
 //! once more, also those that have left its span. Runs may overlap and repeat: they write the same rows.
 //!
-//! Nothing is mended here. Which side is right is for a person to say.
+//! Nothing is mended here. Which side is right is for a person to say, and who says it accepts a difference as it is (`backbone payment
+//! settle-difference`): it is reported no more, until either side of it changes.
 
 mod compare;
 mod report;

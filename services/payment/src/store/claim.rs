@@ -79,20 +79,20 @@ pub enum Work {
     Refund(ClaimedRefund),
 }
 
-struct ClaimedPaymentRow {
-    order_id: Uuid,
-    state: String,
-    amount_minor: Option<i64>,
-    currency: Option<String>,
-    card_token: Option<String>,
-    intent_id: Option<String>,
-    commission_basis_points: Option<i16>,
-    attempts: i32,
-    traceparent: Option<String>,
+pub(super) struct ClaimedPaymentRow {
+    pub(super) order_id: Uuid,
+    pub(super) state: String,
+    pub(super) amount_minor: Option<i64>,
+    pub(super) currency: Option<String>,
+    pub(super) card_token: Option<String>,
+    pub(super) intent_id: Option<String>,
+    pub(super) commission_basis_points: Option<i16>,
+    pub(super) attempts: i32,
+    pub(super) traceparent: Option<String>,
 }
 
 impl ClaimedPaymentRow {
-    fn claimed(self, claim: Claim) -> Result<ClaimedPayment, StoreError> {
+    pub(super) fn claimed(self, claim: Claim) -> Result<ClaimedPayment, StoreError> {
         const CORRUPT: StoreError = StoreError::Corrupt { what: "payment in flight" };
         let (Some(amount_minor), Some(currency), Some(rate)) =
             (self.amount_minor, self.currency, self.commission_basis_points)
@@ -112,18 +112,18 @@ impl ClaimedPaymentRow {
     }
 }
 
-struct ClaimedRefundRow {
-    refund_id: Uuid,
-    order_id: Uuid,
-    amount_minor: i64,
-    currency: Option<String>,
-    intent_id: Option<String>,
-    attempts: i32,
-    traceparent: Option<String>,
+pub(super) struct ClaimedRefundRow {
+    pub(super) refund_id: Uuid,
+    pub(super) order_id: Uuid,
+    pub(super) amount_minor: i64,
+    pub(super) currency: Option<String>,
+    pub(super) intent_id: Option<String>,
+    pub(super) attempts: i32,
+    pub(super) traceparent: Option<String>,
 }
 
 impl ClaimedRefundRow {
-    fn claimed(self, claim: Claim) -> Result<ClaimedRefund, StoreError> {
+    pub(super) fn claimed(self, claim: Claim) -> Result<ClaimedRefund, StoreError> {
         const CORRUPT: StoreError = StoreError::Corrupt { what: "pending refund" };
         let (Some(currency), Some(intent)) = (self.currency, self.intent_id) else { return Err(CORRUPT) };
         Ok(ClaimedRefund {

@@ -7,11 +7,13 @@ mod claim;
 mod error;
 mod events;
 mod ledger;
+mod parked;
 mod payment;
 mod reconcile;
 mod record;
 mod refund;
 mod request;
+mod settle;
 mod webhook;
 
 use std::time::Duration;
@@ -22,11 +24,13 @@ use sqlx::postgres::types::PgInterval;
 
 pub use claim::{Claim, ClaimedPayment, ClaimedRefund, Work};
 pub use error::StoreError;
+pub use parked::Parked;
 pub use payment::{Begun, Payment};
 pub use reconcile::{Booked, OpenDifference};
 pub use record::{Done, Recorded};
 pub use refund::{RefundRequest, RefundState, Reserved};
 pub(crate) use request::{Follow, request};
+pub use settle::{Decision, SettleError};
 pub use webhook::Subject;
 
 /// The name that wakes the workers of every process through LISTEN, at the commit that made work due.

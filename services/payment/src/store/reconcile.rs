@@ -187,7 +187,7 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.refund_id, row.receipt)).collect())
     }
 
-    /// Writes a difference down, or that it was seen once more. Returns whether it is new.
+    /// Writes a difference down, or that it was seen once more; who accepted it accepted it as it was. Returns whether it is new.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -197,7 +197,13 @@ impl Store {
             r#"insert into reconciliation_difference (difference_id, about, kind, subject, reference, here, there)
                values ($1, $2, $3, $4, $5, $6, $7)
                on conflict (about, kind, subject) where resolved_at is null
-               do update set last_seen_at = now(), here = excluded.here, there = excluded.there
+               do update set last_seen_at = now(), here = excluded.here, there = excluded.there,
+                   settled_at = case when (reconciliation_difference.here, reconciliation_difference.there)
+                       = (excluded.here, excluded.there) then reconciliation_difference.settled_at end,
+                   settled_by = case when (reconciliation_difference.here, reconciliation_difference.there)
+                       = (excluded.here, excluded.there) then reconciliation_difference.settled_by end,
+                   settled_reason = case when (reconciliation_difference.here, reconciliation_difference.there)
+                       = (excluded.here, excluded.there) then reconciliation_difference.settled_reason end
                returning (xmax = 0) as "is_new!""#,
             Uuid::now_v7(),
             difference.about.name(),
@@ -213,17 +219,19 @@ impl Store {
         Ok(is_new)
     }
 
-    /// The differences that are not resolved, the oldest first: up to `limit`.
+    /// The differences that are not resolved, the oldest first: up to `limit`; with or without those accepted as they are.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Corrupt`].
-    pub async fn open_differences(&self, limit: i64) -> Result<Vec<OpenDifference>, StoreError> {
+    pub async fn open_differences(&self, with_settled: bool, limit: i64) -> Result<Vec<OpenDifference>, StoreError> {
         const CORRUPT: StoreError = StoreError::Corrupt { what: "difference" };
         let rows = sqlx::query!(
             r#"select difference_id, about, kind, subject, reference, here, there,
                    extract(epoch from now() - first_seen_at)::bigint as "age_s!"
-               from reconciliation_difference where resolved_at is null order by first_seen_at, difference_id limit $1"#,
+               from reconciliation_difference where resolved_at is null and ($2 or settled_at is null)
+               order by first_seen_at, difference_id limit $1"#,
             limit,
+            with_settled,
         )
         .fetch_all(&self.pool)
         .await?;

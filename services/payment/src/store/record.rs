@@ -38,6 +38,8 @@ pub enum Done {
         work: Work,
         /// When to try again.
         retry_after: Duration,
+        /// Why it needs a person, if it does.
+        park: Option<String>,
     },
 }
 
@@ -50,6 +52,8 @@ pub enum Recorded {
     Refunded,
     /// The claim was given back.
     Released,
+    /// The claim was given back, and from now on the work needs a person.
+    Parked,
     /// The claim was no longer ours: somebody else has taken over, and finds out by asking. Nothing was stored.
     ClaimLost,
 }
@@ -83,6 +87,11 @@ impl Recorded {
                 tracing::debug!(%order, "refund paid");
             }
             Self::Released => {}
+            Self::Parked => {
+                let why = if let Done::Unresolved { park: Some(why), .. } = done { why } else { "" };
+                tracing::error!(%order, why, "parked: someone has to look (`backbone payment parked`)");
+                metrics::counter!("payments_parked_total").increment(1);
+            }
             Self::ClaimLost => tracing::info!(%order, "another driver has taken over; nothing stored"),
         }
     }
@@ -172,11 +181,11 @@ impl Store {
                 let span = span_with_parent("refund.record", claimed.traceparent.as_deref());
                 self.record_refund(conn, claimed, receipt).instrument(span).await
             }
-            Done::Unresolved { work, retry_after } => release(conn, work, *retry_after).await,
+            Done::Unresolved { work, retry_after, park } => release(conn, work, *retry_after, park.as_deref()).await,
         }
     }
 
-    async fn record_payment(
+    pub(super) async fn record_payment(
         &self,
         conn: &mut PgConnection,
         claimed: &ClaimedPayment,
@@ -185,9 +194,13 @@ impl Store {
         let mut state = claimed.state.clone();
         for _ in 0..LOOKS_MAX {
             let next = state.clone().after(event.clone())?;
-            if compare_and_set(conn, claimed, &state, &next, short_minor(claimed, event)).await? {
-                if let Event::Captured { amount_minor } = event {
-                    self.post_capture(conn, claimed, *amount_minor).await?;
+            let short_minor =
+                if next == State::Uncollected { claimed.amount.minor_units() } else { short_minor(claimed, event) };
+            if compare_and_set(conn, claimed, &state, &next, short_minor).await? {
+                match event {
+                    Event::Captured { amount_minor } => self.post_capture(conn, claimed, *amount_minor).await?,
+                    Event::GivenUp if next == State::Uncollected => all_short(conn, claimed).await?,
+                    _ => {}
                 }
                 return Ok(Recorded::Payment(next));
             }
@@ -229,14 +242,15 @@ impl Store {
         Ok(outbox::append(conn, self.region, &[events::captured(claimed, amount)]).await?)
     }
 
-    async fn record_refund(
+    pub(super) async fn record_refund(
         &self,
         conn: &mut PgConnection,
         claimed: &ClaimedRefund,
         receipt: &str,
     ) -> Result<Recorded, StoreError> {
         let ours = sqlx::query!(
-            "update refund set state = 'succeeded', provider_refund_id = $3, claim = null, due_at = null, updated_at = now()
+            "update refund set state = 'succeeded', provider_refund_id = $3, claim = null, due_at = null, parked_at = null,
+                 parked_reason = null, updated_at = now()
              where refund_id = $1 and (claim = $2 or $4)",
             claimed.refund.as_uuid(),
             claimed.claim.as_uuid(),
@@ -259,7 +273,8 @@ impl Store {
         let mut lines = Vec::with_capacity(rows.len());
         for row in rows {
             let seller = row.seller_id.parse().map_err(|_| StoreError::Corrupt { what: "seller" })?;
-            lines.push(RefundLine { seller, amount_minor: row.amount_minor, commission_minor: row.commission_minor });
+            let (amount_minor, commission_minor) = (row.amount_minor, row.commission_minor);
+            lines.push(RefundLine { seller, amount_minor, commission_minor, unpaid_minor: 0 });
         }
         let entry = books::refund(claimed.amount.currency(), &lines)?;
         ledger::insert(conn, Source::Refund(claimed.order, claimed.refund), &entry).await?;
@@ -290,6 +305,14 @@ async fn store_short(
     Ok(())
 }
 
+/// Notes that nothing of any share came in.
+async fn all_short(conn: &mut PgConnection, claimed: &ClaimedPayment) -> Result<(), sqlx::Error> {
+    sqlx::query!("update payment_share set short_minor = amount_minor where order_id = $1", claimed.order.as_uuid())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Moves a payment from one state to the next if the claim is still ours and the state still that; without the fencing check, from
 /// whatever state it is in by now. The card token goes: no outcome of the provider leaves a payment in doubt.
 async fn compare_and_set(
@@ -303,7 +326,7 @@ async fn compare_and_set(
     let updated = sqlx::query!(
         "update payment set state = $4, intent_id = coalesce($5, intent_id), decline_code = coalesce($6, decline_code),
              card_token = null, claim = null, attempts = 0, due_at = case when $7 then now() end, short_minor = $9,
-             updated_at = now()
+             parked_at = null, parked_reason = null, updated_at = now()
          where order_id = $1 and (claim = $2 and state = $3 or $8)",
         claimed.order.as_uuid(),
         claimed.claim.as_uuid(),
@@ -341,29 +364,51 @@ async fn still_claimed(conn: &mut PgConnection, claimed: &ClaimedPayment) -> Res
     Ok(row.map(Payment::try_from).transpose()?.map(|payment| payment.state))
 }
 
-async fn release(conn: &mut PgConnection, work: &Work, retry_after: Duration) -> Result<Recorded, StoreError> {
+/// Gives the claim back. What is parked stays so, with its first reason's time and the latest reason, until it has an outcome.
+async fn release(
+    conn: &mut PgConnection,
+    work: &Work,
+    retry_after: Duration,
+    park: Option<&str>,
+) -> Result<Recorded, StoreError> {
     let retry_after = interval(retry_after)?;
-    let released = match work {
+    let was_parked = match work {
         Work::Payment(claimed) => {
-            sqlx::query!(
-                "update payment set claim = null, due_at = now() + $3 where order_id = $1 and claim = $2",
+            sqlx::query_scalar!(
+                r#"with before as (select order_id, parked_at from payment where order_id = $1)
+                 update payment set claim = null, due_at = now() + $3,
+                     parked_at = case when $4::text is null then payment.parked_at else coalesce(payment.parked_at, now()) end,
+                     parked_reason = coalesce($4, parked_reason)
+                 from before where payment.order_id = before.order_id and claim = $2
+                 returning before.parked_at is not null as "was_parked!""#,
                 claimed.order.as_uuid(),
                 claimed.claim.as_uuid(),
                 retry_after,
+                park,
             )
-            .execute(conn)
+            .fetch_optional(conn)
             .await?
         }
         Work::Refund(claimed) => {
-            sqlx::query!(
-                "update refund set claim = null, due_at = now() + $3 where refund_id = $1 and claim = $2",
+            sqlx::query_scalar!(
+                r#"with before as (select refund_id, parked_at from refund where refund_id = $1)
+                 update refund set claim = null, due_at = now() + $3,
+                     parked_at = case when $4::text is null then refund.parked_at else coalesce(refund.parked_at, now()) end,
+                     parked_reason = coalesce($4, parked_reason)
+                 from before where refund.refund_id = before.refund_id and claim = $2
+                 returning before.parked_at is not null as "was_parked!""#,
                 claimed.refund.as_uuid(),
                 claimed.claim.as_uuid(),
                 retry_after,
+                park,
             )
-            .execute(conn)
+            .fetch_optional(conn)
             .await?
         }
     };
-    Ok(if released.rows_affected() > 0 { Recorded::Released } else { Recorded::ClaimLost })
+    Ok(match was_parked {
+        Some(false) if park.is_some() => Recorded::Parked,
+        Some(_) => Recorded::Released,
+        None => Recorded::ClaimLost,
+    })
 }

@@ -33,8 +33,10 @@ pub struct RefundRequest {
 pub enum RefundState {
     /// Accepted; the provider has not confirmed it yet.
     Pending,
-    /// Paid back.
+    /// Paid back, as far as it came in.
     Succeeded,
+    /// A person found that it is not to be paid through the provider.
+    Cancelled,
 }
 
 /// What became of the wish to refund.
@@ -42,8 +44,8 @@ pub enum RefundState {
 pub enum Reserved {
     /// The refund is durable and ours to drive; the payment after it.
     New(ClaimedRefund, Payment),
-    /// It was accepted before; the payment now.
-    Exists(RefundState, Payment),
+    /// It was accepted before, or there is nothing to pay: where it stands, what it pays back, and the payment now.
+    Exists(RefundState, i64, Payment),
 }
 
 impl Store {
@@ -57,8 +59,8 @@ impl Store {
         self.guard(&mut tx, request.order).await?;
         let payment = read(&mut tx, request.order).await?;
         let digest = TermsDigest::of_refund(request.order, &request.shares);
-        if let Some(state) = existing(&mut tx, request.refund, &digest).await? {
-            return Ok(Reserved::Exists(state, payment.payment));
+        if let Some((state, paid_minor)) = existing(&mut tx, request.refund, &digest).await? {
+            return Ok(Reserved::Exists(state, paid_minor, payment.payment));
         }
         let balances = balances(&mut tx, request.order).await?;
         let lines = reserve(&payment.payment.state, &balances, payment.commission_basis_points, &request.shares)?;
@@ -67,13 +69,22 @@ impl Store {
             // Those that come after the rush wait for nobody.
             let _ = tokio::time::timeout(std::time::Duration::from_secs(3), all_decided.wait()).await;
         }
-        let claimed = self.insert(&mut tx, request, &payment, &digest).await?;
-        insert_lines(&mut tx, request, &lines).await?;
+        let paid_minor = lines.iter().map(|line| line.amount_minor).sum();
+        let claimed = self.insert(&mut tx, request, &payment, &digest, paid_minor).await?;
+        insert_lines(&mut tx, request, &lines, paid_minor).await?;
         crash_point("payment.reserve-refund.before-commit").await;
         tx.commit().await.map_err(guarded)?;
         crash_point("payment.reserve-refund.after-commit").await;
-        let refunded_minor = payment.payment.refunded_minor + request.shares.total_minor();
-        Ok(Reserved::New(claimed, Payment { refunded_minor, ..payment.payment }))
+        let unpaid_minor = request.shares.total_minor() - paid_minor;
+        if unpaid_minor > 0 {
+            let (order, refund) = (request.order, request.refund);
+            tracing::warn!(%order, %refund, paid_minor, unpaid_minor, "less came in than is to be paid back; what came in is");
+        }
+        let payment = Payment { refunded_minor: payment.payment.refunded_minor + paid_minor, ..payment.payment };
+        Ok(match claimed {
+            Some(claimed) => Reserved::New(claimed, payment),
+            None => Reserved::Exists(RefundState::Succeeded, 0, payment),
+        })
     }
 
     async fn insert(
@@ -82,33 +93,40 @@ impl Store {
         request: &RefundRequest,
         payment: &Refundable,
         digest: &TermsDigest,
-    ) -> Result<ClaimedRefund, StoreError> {
+        paid_minor: i64,
+    ) -> Result<Option<ClaimedRefund>, StoreError> {
         let claim = Claim::generate();
         let traceparent = current_traceparent();
         sqlx::query!(
             "insert into refund
-                 (refund_id, order_id, state, amount_minor, terms_digest, claim, attempts, due_at, traceparent)
-             values ($1, $2, 'pending', $3, $4, $5, 1, now() + $6, $7)",
+                 (refund_id, order_id, state, amount_minor, terms_digest, claim, attempts, due_at, traceparent, unpaid_minor)
+             values ($1, $2, case when $3 then 'pending' else 'succeeded' end, $4, $5, case when $3 then $6::uuid end, 1,
+                 case when $3 then now() + $7 end, $8, $9)",
             request.refund.as_uuid(),
             request.order.as_uuid(),
-            request.shares.total_minor(),
+            paid_minor > 0,
+            paid_minor,
             &digest.0[..],
             claim.as_uuid(),
             self.lease_interval()?,
             traceparent,
+            request.shares.total_minor() - paid_minor,
         )
         .execute(conn)
         .await
         .map_err(guarded)?;
-        Ok(ClaimedRefund {
+        if paid_minor == 0 {
+            return Ok(None);
+        }
+        Ok(Some(ClaimedRefund {
             refund: request.refund,
             order: request.order,
             claim,
             intent: payment.intent.clone(),
-            amount: money(request.shares.total_minor(), &payment.currency)?,
+            amount: money(paid_minor, &payment.currency)?,
             attempts: 1,
             traceparent,
-        })
+        }))
     }
 
     /// Takes the lock that every reservation of a payment takes.
@@ -132,7 +150,7 @@ struct Refundable {
     commission_basis_points: u16,
 }
 
-async fn lock(conn: &mut PgConnection, order: OrderId) -> Result<(), StoreError> {
+pub(super) async fn lock(conn: &mut PgConnection, order: OrderId) -> Result<(), StoreError> {
     sqlx::query!("select order_id from payment where order_id = $1 for no key update", order.as_uuid())
         .fetch_optional(conn)
         .await?
@@ -174,28 +192,31 @@ async fn existing(
     conn: &mut PgConnection,
     refund: RefundId,
     digest: &TermsDigest,
-) -> Result<Option<RefundState>, StoreError> {
-    let row = sqlx::query!("select state, terms_digest from refund where refund_id = $1", refund.as_uuid())
-        .fetch_optional(conn)
-        .await?;
+) -> Result<Option<(RefundState, i64)>, StoreError> {
+    let row =
+        sqlx::query!("select state, terms_digest, amount_minor from refund where refund_id = $1", refund.as_uuid())
+            .fetch_optional(conn)
+            .await?;
     let Some(row) = row else { return Ok(None) };
     if row.terms_digest != digest.0 {
         return Err(StoreError::RefundIdReused);
     }
-    refund_state(&row.state).map(Some)
+    let state = refund_state(&row.state)?;
+    Ok(Some((state, if state == RefundState::Cancelled { 0 } else { row.amount_minor })))
 }
 
 fn refund_state(name: &str) -> Result<RefundState, StoreError> {
     match name {
         "pending" => Ok(RefundState::Pending),
         "succeeded" => Ok(RefundState::Succeeded),
+        "cancelled" => Ok(RefundState::Cancelled),
         _ => Err(StoreError::Corrupt { what: "refund state" }),
     }
 }
 
 async fn balances(conn: &mut PgConnection, order: OrderId) -> Result<Vec<ShareBalance>, StoreError> {
     let rows = sqlx::query!(
-        r#"select seller_id, amount_minor - short_minor as "captured_minor!", refunded_minor
+        r#"select seller_id, amount_minor - short_minor as "captured_minor!", refunded_minor, short_minor, unpaid_minor
            from payment_share where order_id = $1"#,
         order.as_uuid(),
     )
@@ -204,7 +225,13 @@ async fn balances(conn: &mut PgConnection, order: OrderId) -> Result<Vec<ShareBa
     let mut balances = Vec::with_capacity(rows.len());
     for row in rows {
         let seller = row.seller_id.parse().map_err(|_| StoreError::Corrupt { what: "seller" })?;
-        balances.push(ShareBalance { seller, amount_minor: row.captured_minor, refunded_minor: row.refunded_minor });
+        balances.push(ShareBalance {
+            seller,
+            amount_minor: row.captured_minor,
+            refunded_minor: row.refunded_minor,
+            short_minor: row.short_minor,
+            unpaid_minor: row.unpaid_minor,
+        });
     }
     Ok(balances)
 }
@@ -215,27 +242,33 @@ async fn insert_lines(
     conn: &mut PgConnection,
     request: &RefundRequest,
     lines: &[RefundLine],
+    paid_minor: i64,
 ) -> Result<(), StoreError> {
-    let (sellers, amounts) = request.shares.columns();
-    let commissions: Vec<_> = lines.iter().map(|line| line.commission_minor).collect();
+    let (sellers, amounts): (Vec<_>, Vec<_>) =
+        lines.iter().map(|line| (line.seller.to_string(), line.amount_minor)).unzip();
+    let (commissions, unpaid): (Vec<_>, Vec<_>) =
+        lines.iter().map(|line| (line.commission_minor, line.unpaid_minor)).unzip();
     sqlx::query!(
         "with line as (
-             select seller_id, amount_minor, commission_minor
-             from unnest($3::text[], $4::bigint[], $5::bigint[]) as line (seller_id, amount_minor, commission_minor)
+             select seller_id, amount_minor, commission_minor, unpaid_minor
+             from unnest($3::text[], $4::bigint[], $5::bigint[], $7::bigint[])
+                 as line (seller_id, amount_minor, commission_minor, unpaid_minor)
          ), reserved as (
-             update payment_share set refunded_minor = refunded_minor + line.amount_minor
+             update payment_share set refunded_minor = refunded_minor + line.amount_minor,
+                 unpaid_minor = payment_share.unpaid_minor + line.unpaid_minor
              from line where payment_share.order_id = $2 and payment_share.seller_id = line.seller_id
          ), counted as (
              update payment set refunded_minor = refunded_minor + $6, updated_at = now() where order_id = $2
          )
          insert into refund_share (refund_id, seller_id, amount_minor, commission_minor)
-         select $1, seller_id, amount_minor, commission_minor from line",
+         select $1, seller_id, amount_minor, commission_minor from line where amount_minor > 0",
         request.refund.as_uuid(),
         request.order.as_uuid() as Uuid,
         &sellers,
         &amounts,
         &commissions,
-        request.shares.total_minor(),
+        paid_minor,
+        &unpaid,
     )
     .execute(conn)
     .await

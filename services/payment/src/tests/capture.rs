@@ -13,7 +13,7 @@ use super::provider::Fault;
 use super::world::{World, refund, terms};
 use crate::domain::refund::RefundRejected;
 use crate::driver::{DriveError, turn};
-use crate::store::StoreError;
+use crate::store::{RefundState, StoreError};
 use crate::workers::{drive_due, listen};
 
 const SHARES: &[(&str, i64)] = &[("acme", 1_005), ("globex", 200)];
@@ -73,17 +73,44 @@ async fn a_short_capture_is_booked_as_what_came_in(pool: PgPool) {
     assert_eq!(world.count("select short_minor from payment").await, 205);
     assert_eq!(world.count("select sum(short_minor)::bigint from payment_share").await, 205);
 
-    let too_much = world.driver.refund(&refund(order, &[("acme", 835)])).await;
+    let too_much = world.driver.refund(&refund(order, &[("acme", 1_006)])).await;
     assert!(
         matches!(
             too_much,
-            Err(DriveError::Store(StoreError::RefundRejected(RefundRejected::ExceedsShare { left_minor: 834, .. })))
+            Err(DriveError::Store(StoreError::RefundRejected(RefundRejected::ExceedsShare { left_minor: 1_005, .. })))
         ),
         "{too_much:?}"
     );
-    world.driver.refund(&refund(order, &[("acme", 834), ("globex", 166)])).await.unwrap();
+    // Everything comes back: what came in is paid at once, and the rest, which nobody has, is not waited for.
+    let all = refund(order, SHARES);
+    for _ in 0..2 {
+        let refunded = world.driver.refund(&all).await.unwrap();
+        assert_eq!((refunded.state, refunded.paid_minor), (RefundState::Succeeded, 1_000));
+    }
     assert_eq!(world.provider.refunded_minor(), 1_000);
     assert!(world.balances().await.is_empty(), "{:?}", world.balances().await);
+    assert_eq!(world.in_flight().await, 0);
+}
+
+/// Pieces: the last of them find nothing left, call nobody, tell nobody, and are done all the same.
+#[sqlx::test(migrations = false)]
+async fn pieces_of_a_short_capture_pay_what_came_in_and_end(pool: PgPool) {
+    let world = World::new(pool).await;
+    let order = OrderId::generate();
+    world.driver.authorise(order, &terms("tok_visa", &[("acme", 900)])).await.unwrap();
+    world.ship(order).await.unwrap();
+    world.provider.plan([Fault::TakesOnly(400)]);
+    world.work_until_idle().await;
+    let mut paid = Vec::new();
+    for _ in 0..3 {
+        let refunded = world.driver.refund(&refund(order, &[("acme", 300)])).await.unwrap();
+        assert_eq!(refunded.state, RefundState::Succeeded);
+        paid.push(refunded.paid_minor);
+    }
+    assert_eq!(paid, [300, 100, 0]);
+    assert_eq!(world.provider.books().refunds.len(), 2);
+    assert!(world.balances().await.is_empty());
+    assert_eq!(world.events().await, ["payment.captured.v1", "payment.refunded.v1", "payment.refunded.v1"]);
 }
 
 /// The same, heard only by asking.

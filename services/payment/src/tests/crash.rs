@@ -67,9 +67,9 @@ async fn a_crash_between_refund_and_outcome_pays_back_once(pool: PgPool) {
         panic!("there was one")
     };
     let (_never_recorded, _) = turn(&**world.driver.provider(), Work::Refund(claimed)).await;
-    assert_eq!(world.driver.refund(&request).await.unwrap().0, RefundState::Pending, "its lease still runs");
+    assert_eq!(world.driver.refund(&request).await.unwrap().state, RefundState::Pending, "its lease still runs");
     world.pass_time().await;
-    assert_eq!(world.driver.refund(&request).await.unwrap().0, RefundState::Succeeded);
+    assert_eq!(world.driver.refund(&request).await.unwrap().state, RefundState::Succeeded);
     assert_eq!(world.provider.refunded_minor(), 60);
     assert_eq!(world.events().await, ["payment.captured.v1", "payment.refunded.v1"]);
 }

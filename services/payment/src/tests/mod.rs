@@ -6,6 +6,7 @@ mod capture;
 mod crash;
 mod grpc;
 mod ledger;
+mod parked;
 mod provider;
 mod reconcile;
 mod refund;

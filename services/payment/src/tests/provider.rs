@@ -30,6 +30,8 @@ pub(super) enum Fault {
     ErrorBeforeWork,
     /// Done and answered after this long.
     Slow(Duration),
+    /// Refused, as if the request could never be carried out.
+    Refuses,
     /// Captures only so much of it, and answers as if that were all.
     TakesOnly(i64),
 }
@@ -133,6 +135,10 @@ impl FakeProvider {
                 error
             }
             Some(Fault::ErrorBeforeWork) => error,
+            Some(Fault::Refuses) => {
+                let body = json!({"error": {"code": "charge_disputed"}});
+                (StatusCode::BAD_REQUEST, Json(body)).into_response()
+            }
         }
     }
 }

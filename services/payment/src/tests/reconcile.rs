@@ -234,6 +234,29 @@ async fn a_short_capture_is_reported_though_the_books_agree(pool: PgPool) {
     assert_eq!(books.open().await, [(Kind::ShortCapture, order.to_string())]);
 }
 
+/// A person may accept a difference as it is: it is reported no more, until it becomes another one.
+#[sqlx::test(migrations = false)]
+async fn an_accepted_difference_is_reported_again_only_when_it_changes(pool: PgPool) {
+    let books = Books::new(pool).await;
+    books.psp.faults(json!({"partial_capture": 1.0})).await;
+    let order = books.world.captured(SHARES).await;
+    books.psp.faults(json!({})).await;
+    let held = books.psp.authorise("by hand", 5).await;
+    let report = books.run().await;
+    assert_eq!(report.open.len(), 2);
+    for open in &report.open {
+        assert!(books.world.store().settle_difference(open.id, "ada", "the provider's mistake, and paid for").await.unwrap());
+    }
+    books.agree_again(0).await;
+    // Paying back what came in changes nothing of what was accepted.
+    books.world.driver.refund(&refund(order, SHARES)).await.unwrap();
+    books.agree_again(0).await;
+    assert!(!books.world.store().settle_difference(uuid::Uuid::now_v7(), "ada", "no such").await.unwrap());
+    // Held money that is taken is another difference than money held.
+    books.psp.capture(&held).await;
+    assert_eq!(books.open().await, [(Kind::MissingHere, "by hand".to_owned())]);
+}
+
 /// Also one that has left the span is looked at until it is gone.
 #[sqlx::test(migrations = false)]
 async fn an_old_difference_is_resolved_too(pool: PgPool) {

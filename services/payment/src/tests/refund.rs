@@ -16,9 +16,9 @@ async fn refunds_in_pieces_bring_the_ledger_back_to_zero(pool: PgPool) {
     let pieces: [&[(&str, i64)]; 4] =
         [&[("acme", 5)], &[("acme", 333), ("globex", 1)], &[("globex", 332)], &[("acme", 667)]];
     for piece in pieces {
-        let (state, payment) = world.driver.refund(&refund(order, piece)).await.unwrap();
-        assert_eq!(state, RefundState::Succeeded);
-        assert_eq!(payment.refunded_minor, world.provider.refunded_minor());
+        let refunded = world.driver.refund(&refund(order, piece)).await.unwrap();
+        assert_eq!(refunded.state, RefundState::Succeeded);
+        assert_eq!(refunded.payment.refunded_minor, world.provider.refunded_minor());
     }
     assert_eq!(world.provider.refunded_minor(), 1_338);
     assert!(world.balances().await.is_empty(), "{:?}", world.balances().await);
@@ -32,8 +32,8 @@ async fn a_repeat_returns_the_same_refund_and_another_under_its_id_is_refused(po
     let other_order = world.captured(&[("acme", 100)]).await;
     let request = refund(order, &[("acme", 60)]);
     for _ in 0..3 {
-        let (state, payment) = world.driver.refund(&request).await.unwrap();
-        assert_eq!((state, payment.refunded_minor), (RefundState::Succeeded, 60));
+        let refunded = world.driver.refund(&request).await.unwrap();
+        assert_eq!((refunded.state, refunded.payment.refunded_minor), (RefundState::Succeeded, 60));
     }
     assert_eq!(world.provider.books().refunds.len(), 1);
     let mut larger = refund(order, &[("acme", 61)]);

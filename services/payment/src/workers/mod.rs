@@ -2,12 +2,14 @@
 
 mod due;
 mod forget;
+mod parked;
 mod reconcile;
 mod shipped;
 mod wake;
 
 pub use due::drive_due;
 pub use forget::forget_webhooks;
+pub use parked::watch_parked;
 pub use reconcile::reconcile;
 pub use shipped::ShippedOrders;
 pub use wake::listen;

@@ -39,7 +39,7 @@ pub fn check(world: &World, region: RegionId, id: OrderId) -> Result<(), Fault> 
     let is_held_right = match payment.state {
         State::Authorised { .. } | State::Capturing { .. } | State::Captured { .. } => held == 1,
         State::Authorising | State::Abandoning | State::Voiding { .. } => held <= 1,
-        State::Declined { .. } | State::Voided => held == 0,
+        State::Declined { .. } | State::Uncollected | State::Voided => held == 0,
     };
     charged(is_held_right, &|| format!("its payment is {:?}, the provider holds {held} for it", payment.state))?;
     for (_, intent) in &theirs {

@@ -113,6 +113,8 @@ impl World {
             seller: share.seller.clone(),
             amount_minor: share.amount_minor,
             refunded_minor: 0,
+            short_minor: 0,
+            unpaid_minor: 0,
         };
         let claim = Claim::generate();
         let row = Row {
@@ -226,7 +228,7 @@ impl World {
         let recorded = match done {
             Done::Payment { claimed, event } => self.record_payment(at, claimed, event),
             Done::Refund { claimed, receipt } => self.record_refund(at, claimed, receipt),
-            Done::Unresolved { work, retry_after } => self.release(at, work, micros(*retry_after)),
+            Done::Unresolved { work, retry_after, park: _ } => self.release(at, work, micros(*retry_after)),
         };
         if recorded == Recorded::ClaimLost {
             self.saw(Seen::ClaimLost);

@@ -32,6 +32,9 @@ enum Command {
     Retry(Decision),
     /// Unwind an order that is not placed yet: every compensation runs, and it ends as rejected.
     Compensate(Decision),
+    /// Say that what is parked of an order was seen to by hand, so that nothing of it waits any more. The last resort: settle its payment
+    /// first (`backbone payment`), then retry.
+    Close(Decision),
 }
 
 /// Does what was asked.
@@ -45,6 +48,7 @@ pub async fn run(layout: &Layout, asked: OrderArgs, print: &(dyn Fn(&str) + Sync
         Command::Park(decision) => operate::change(regions::all(layout)?, Change::Park, &decision).await?,
         Command::Retry(decision) => operate::change(regions::all(layout)?, Change::Retry, &decision).await?,
         Command::Compensate(decision) => operate::change(regions::all(layout)?, Change::Compensate, &decision).await?,
+        Command::Close(decision) => operate::change(regions::all(layout)?, Change::Close, &decision).await?,
     };
     print(&shown);
     Ok(ExitCode::SUCCESS)

@@ -34,6 +34,7 @@ pub(super) enum Change {
     Park,
     Retry,
     Compensate,
+    Close,
 }
 
 /// Asks one region after the other and returns how the order stands after it. Only the region that has the order changes anything,
@@ -77,6 +78,10 @@ async fn ask(
         Change::Compensate => {
             let request = wire::CompensateOrderRequest { order_id, operator, reason, idempotency_key };
             client.compensate_order(request).await.map(|response| response.into_inner().order)
+        }
+        Change::Close => {
+            let request = wire::CloseOrderRequest { order_id, operator, reason, idempotency_key };
+            client.close_order(request).await.map(|response| response.into_inner().order)
         }
     }
 }
@@ -131,6 +136,13 @@ mod tests {
             &self,
             _: Request<wire::CompensateOrderRequest>,
         ) -> Result<Response<wire::CompensateOrderResponse>, Status> {
+            Err(Status::not_found("no such order"))
+        }
+
+        async fn close_order(
+            &self,
+            _: Request<wire::CloseOrderRequest>,
+        ) -> Result<Response<wire::CloseOrderResponse>, Status> {
             Err(Status::not_found("no such order"))
         }
     }

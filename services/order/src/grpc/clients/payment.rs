@@ -68,7 +68,7 @@ impl Payment for PaymentClient {
         order: OrderId,
         shares: &[Share],
         within: Duration,
-    ) -> Result<(), CallError> {
+    ) -> Result<i64, CallError> {
         let request = wire::RefundRequest {
             refund_id: refund.to_string(),
             order_id: order.to_string(),
@@ -83,7 +83,15 @@ impl Payment for PaymentClient {
             .await
             .map_err(|status| call_error(CALLEE, &status, false))?;
         match response.state() {
-            wire::RefundState::Succeeded => Ok(()),
+            wire::RefundState::Succeeded | wire::RefundState::Cancelled => {
+                let asked_minor = shares.iter().map(|share| share.amount_minor).sum();
+                let paid_minor = response.paid_minor.unwrap_or(asked_minor);
+                if (0..=asked_minor).contains(&paid_minor) {
+                    Ok(paid_minor)
+                } else {
+                    Err(nonsense(CALLEE, "a refund of more than was asked for"))
+                }
+            }
             wire::RefundState::Pending => Err(CallError::Unknown { callee: CALLEE, detail: "pending".to_owned() }),
             wire::RefundState::Unspecified => Err(nonsense(CALLEE, "a refund without a state")),
         }
@@ -103,7 +111,7 @@ fn authorised(state: wire::PaymentState) -> Result<(), CallError> {
     let refused =
         |reason: &str, message: &str| Err(Refusal::new(RefusalKind::FailedPrecondition, reason, message).into());
     match state {
-        wire::PaymentState::Authorised | wire::PaymentState::Captured => Ok(()),
+        wire::PaymentState::Authorised | wire::PaymentState::Captured | wire::PaymentState::Uncollected => Ok(()),
         wire::PaymentState::Declined => refused("CARD_DECLINED", "the card was declined"),
         wire::PaymentState::Voided => refused("PAYMENT_VOIDED", "the payment was let go"),
         wire::PaymentState::InDoubt => Err(in_doubt()),
@@ -116,7 +124,7 @@ fn voided(state: wire::PaymentState) -> Result<(), CallError> {
     match state {
         wire::PaymentState::Voided | wire::PaymentState::Declined => Ok(()),
         wire::PaymentState::InDoubt | wire::PaymentState::Authorised => Err(in_doubt()),
-        wire::PaymentState::Captured | wire::PaymentState::Unspecified => {
+        wire::PaymentState::Captured | wire::PaymentState::Uncollected | wire::PaymentState::Unspecified => {
             Err(nonsense(CALLEE, format_args!("{state:?} after a void")))
         }
     }

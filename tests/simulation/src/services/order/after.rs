@@ -142,7 +142,7 @@ async fn refund(sim: &Sim, me: Me, id: RefundId, (fence, attempts): (Fence, u32)
     });
     let ask = move |sim, there| payment::refund(sim, there, (id, order), shares.clone());
     match call(sim, (me.region, me.region), Service::Payment, CALL_MAX, ask).await {
-        Some(Ok(Ok(RefundState::Succeeded))) => {
+        Some(Ok(Ok(RefundState::Succeeded | RefundState::Cancelled))) => {
             statement(sim, |world| world.mark_refunded(me.region, id)).await?;
             return Ok(());
         }

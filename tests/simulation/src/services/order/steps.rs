@@ -55,7 +55,10 @@ pub(super) async fn act(sim: &Sim, me: Me, step: Step, placing: &Placing, within
             let Some(authorised) = authorised.await else { return Ok(Attempt::Superseded) };
             match authorised {
                 Some(Ok(
-                    PaymentState::Authorised { .. } | PaymentState::Capturing { .. } | PaymentState::Captured { .. },
+                    PaymentState::Authorised { .. }
+                    | PaymentState::Capturing { .. }
+                    | PaymentState::Captured { .. }
+                    | PaymentState::Uncollected,
                 )) => Attempt::Done,
                 Some(Ok(PaymentState::Declined { .. })) => refused("CARD_DECLINED"),
                 Some(Ok(PaymentState::Abandoning | PaymentState::Voiding { .. } | PaymentState::Voided)) => {

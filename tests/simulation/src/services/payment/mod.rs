@@ -107,7 +107,7 @@ pub async fn refund(
 ) -> Result<Result<RefundState, RefundRejected>, Lost> {
     let work = match statement(&sim, |world| world.reserve_refund(me.region, (refund, order), &shares)).await? {
         Reserved::New(claimed) => Some(claimed),
-        Reserved::Exists(RefundState::Succeeded) => return Ok(Ok(RefundState::Succeeded)),
+        Reserved::Exists(state @ (RefundState::Succeeded | RefundState::Cancelled)) => return Ok(Ok(state)),
         Reserved::Exists(RefundState::Pending) => {
             statement(&sim, |world| world.claim_refund(me.region, refund)).await?
         }

@@ -33,7 +33,7 @@ pub(super) async fn take_turns(sim: &Sim, me: Me, mut work: Work) -> Result<Opti
             Recorded::Payment(state) if state.step().is_none() => return Ok(Some(state)),
             Recorded::Refunded | Recorded::ClaimLost => return Ok(None),
             Recorded::Payment(_) => {}
-            Recorded::Released => sim.sleep(100 * MILLISECOND).await,
+            Recorded::Released | Recorded::Parked => sim.sleep(100 * MILLISECOND).await,
         }
         let claimed = statement(sim, |world| match again {
             Ok(order) => world.claim_payment(me.region, order).map(Work::Payment),
@@ -148,5 +148,9 @@ fn unresolved(sim: &Sim, work: Work, error: &CallError) -> Done {
         sim.with(|world| world.fail(Verdict::Charged, what));
     }
     let random = sim.random(0.0..1.0);
-    Done::Unresolved { work, retry_after: UNRESOLVED.delay(attempts, random).max(Duration::from_millis(50)) }
+    Done::Unresolved {
+        work,
+        retry_after: UNRESOLVED.delay(attempts, random).max(Duration::from_millis(50)),
+        park: None,
+    }
 }

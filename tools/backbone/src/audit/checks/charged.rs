@@ -47,7 +47,10 @@ pub fn check(payments: Both<&Payments>, provider: &Provider) -> Examined {
         for (id, refund) in &payments.refunds {
             let theirs = refunds.remove(&(region, *id)).unwrap_or_default();
             let amounts: Vec<i64> = theirs.iter().map(|refund| refund.amount_minor).collect();
-            let wanted = [refund.amount_minor];
+            let wanted: Vec<i64> = match refund.state {
+                RefundState::Pending => vec![refund.amount_minor],
+                RefundState::Succeeded | RefundState::Cancelled => refund.paid_minor().into_iter().collect(),
+            };
             let agrees = amounts == wanted || (refund.state == RefundState::Pending && amounts.is_empty());
             examined.require(agrees, || {
                 format!("{region} refund {id} is {:?} of {wanted:?}, the provider paid back {amounts:?}", refund.state)
@@ -119,7 +122,7 @@ fn charge_faults(payment: &Payment, theirs: &[(&str, &Intent)]) -> Vec<String> {
         PaymentState::Authorised | PaymentState::Capturing | PaymentState::Captured => (1, 1),
         // In doubt, or being let go.
         PaymentState::Authorising | PaymentState::Abandoning | PaymentState::Voiding => (0, 1),
-        PaymentState::Declined | PaymentState::Voided => (0, 0),
+        PaymentState::Declined | PaymentState::Voided | PaymentState::Uncollected => (0, 0),
     };
     let held = authorised.saturating_sub(cancelled);
     require((held_from..=held_to).contains(&held), format!("the provider holds {held} authorisations for it"));

@@ -56,7 +56,7 @@ fn bookings(examined: &mut Examined, region: Region, payments: &Payments) {
         });
     }
     for (id, refund) in &payments.refunds {
-        let due = (refund.state == RefundState::Succeeded).then_some(-i128::from(refund.amount_minor));
+        let due = refund.paid_minor().map(|paid| -i128::from(paid));
         let booked = refunds.remove(id).map(receivable);
         examined
             .require(booked == due, || format!("{region} refund {id} paid {}, booked {}", shown(due), shown(booked)));
@@ -91,7 +91,7 @@ fn sums(examined: &mut Examined, region: Region, payments: &Payments) {
             sums.captured_less_refunded += payment.captured_minor().map_or(0, i128::from);
         }
     }
-    for refund in payments.refunds.values().filter(|refund| refund.state == RefundState::Succeeded) {
+    for refund in payments.refunds.values().filter(|refund| refund.paid_minor().is_some()) {
         by_currency.entry(currency_of(&refund.order)).or_default().captured_less_refunded -=
             i128::from(refund.amount_minor);
     }

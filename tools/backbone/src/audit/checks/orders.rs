@@ -93,7 +93,16 @@ fn money_faults(order: &Order, payment: Option<&Payment>) -> Vec<String> {
         OrderState::Placed => state == Some(PaymentState::Authorised),
         // The capture may still be under way; the check "settled" names it.
         OrderState::Shipped if !order.captured => {
-            matches!(state, Some(PaymentState::Authorised | PaymentState::Capturing | PaymentState::Captured))
+            matches!(
+                state,
+                // Uncollected: a person has found that the money will never come in.
+                Some(
+                    PaymentState::Authorised
+                        | PaymentState::Capturing
+                        | PaymentState::Captured
+                        | PaymentState::Uncollected
+                )
+            )
         }
         OrderState::Shipped => state == Some(PaymentState::Captured),
         // The void of a cancelled order may still be under way, likewise.

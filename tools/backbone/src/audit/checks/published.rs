@@ -61,7 +61,7 @@ pub fn check(orders: Both<&Orders>, payments: Both<&Payments>, events: Both<&Eve
 
 fn refunds_paid(payments: &Payments) -> BTreeMap<OrderId, usize> {
     let mut paid = BTreeMap::new();
-    for refund in payments.refunds.values().filter(|refund| refund.state == RefundState::Succeeded) {
+    for refund in payments.refunds.values().filter(|refund| refund.paid_minor().is_some()) {
         *paid.entry(refund.order).or_default() += 1;
     }
     paid

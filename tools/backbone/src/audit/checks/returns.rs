@@ -7,7 +7,7 @@ use ids::{OrderId, RefundId, Region};
 use crate::audit::both::Both;
 use crate::audit::report::Examined;
 use crate::audit::sources::orders::{Order, OrderState, Orders, Return, ReturnState};
-use crate::audit::sources::payments::{PaymentState, Payments, RefundState};
+use crate::audit::sources::payments::{PaymentState, Payments, Refund, RefundState};
 
 /// Checks every return against its order and its refund, and every payment against its refunds.
 pub fn check(orders: Both<&Orders>, payments: Both<&Payments>) -> Examined {
@@ -19,6 +19,7 @@ pub fn check(orders: Both<&Orders>, payments: Both<&Payments>) -> Examined {
         for (id, taken_back) in &orders.returns {
             returned.entry(taken_back.order).or_default().add(taken_back);
             refund_of(&mut examined, region, *id, taken_back, payments);
+            paid_of(&mut examined, region, *id, taken_back, payments);
             worth_of(&mut examined, region, *id, taken_back, orders.orders.get(&taken_back.order));
         }
         for (id, order) in &orders.orders {
@@ -43,7 +44,7 @@ impl<'a> Returned<'a> {
             *self.units.entry(offer).or_default() += i128::from(*units);
         }
         if taken_back.state == ReturnState::Refunded {
-            self.refunded_minor += i128::from(taken_back.amount_minor);
+            self.refunded_minor += i128::from(taken_back.paid_minor.unwrap_or_default());
         }
     }
 }
@@ -55,13 +56,26 @@ fn refund_of(examined: &mut Examined, region: Region, id: RefundId, taken_back: 
     let fits = match taken_back.state {
         // It may be paid already: the news is on its way.
         ReturnState::Requested => true,
-        ReturnState::Refunded => state == Some(RefundState::Succeeded),
+        // Or a person has seen to it, and nothing went through payment.
+        ReturnState::Refunded => {
+            state == Some(RefundState::Succeeded)
+                || (taken_back.paid_minor == Some(0) && matches!(state, None | Some(RefundState::Cancelled)))
+        }
     };
     examined.require(fits, || format!("{region} return {id} is Refunded, its refund is {state:?}"));
-    let theirs = refund.map(|refund| (refund.order, refund.amount_minor));
+    let theirs = refund.map(|refund| (refund.order, refund.amount_minor + refund.unpaid_minor));
     let ours = (taken_back.order, taken_back.amount_minor);
     examined.require(theirs.is_none_or(|theirs| theirs == ours), || {
         format!("{region} return {id} is of {} for {}, its refund of {theirs:?}", ours.1, ours.0)
+    });
+}
+
+/// What the return says was paid back is what its refund paid.
+fn paid_of(examined: &mut Examined, region: Region, id: RefundId, taken_back: &Return, payments: &Payments) {
+    let Some(paid) = taken_back.paid_minor else { return };
+    let refund = payments.refunds.get(&id).and_then(Refund::paid_minor);
+    examined.require(refund.unwrap_or_default() == paid, || {
+        format!("{region} return {id} says that {paid} was paid back, its refund {refund:?}")
     });
 }
 
@@ -101,7 +115,9 @@ fn of_payments(examined: &mut Examined, region: Region, orders: &Orders, payment
     examined.count(payments.refunds.len(), "refunds");
     let mut refunded = BTreeMap::<OrderId, i128>::new();
     for (id, refund) in &payments.refunds {
-        *refunded.entry(refund.order).or_default() += i128::from(refund.amount_minor);
+        if refund.state != RefundState::Cancelled {
+            *refunded.entry(refund.order).or_default() += i128::from(refund.amount_minor);
+        }
         examined.require(orders.returns.contains_key(id), || format!("{region} refund {id} is of no return"));
     }
     for (id, payment) in &payments.payments {

@@ -3,14 +3,14 @@
 //! The audit waits for that before it reads (see [`crate::audit::activity`]). What is named here did not settle in time: it is
 //! stuck, or the wait was too short.
 
-use ids::Region;
+use ids::{OrderId, Region};
 
 use crate::audit::both::Both;
 use crate::audit::report::Examined;
 use crate::audit::sources::carts::{Carts, CheckoutState};
 use crate::audit::sources::inventory::{Inventory, ReservationState};
 use crate::audit::sources::orders::{OrderState, Orders, ReturnState};
-use crate::audit::sources::payments::{Payments, RefundState};
+use crate::audit::sources::payments::{PaymentState, Payments, RefundState};
 use crate::audit::sources::unpublished::Unpublished;
 
 /// What it looks at.
@@ -31,7 +31,7 @@ pub fn check(input: &Input<'_>) -> Examined {
         outbox(&mut examined, region, "payment", &payments.unpublished);
         outbox(&mut examined, region, "inventory", &stock.unpublished);
         outbox(&mut examined, region, "cart", &carts.unpublished);
-        of_orders(&mut examined, region, orders);
+        of_orders(&mut examined, region, orders, payments);
         of_payments(&mut examined, region, payments);
         of_stock(&mut examined, region, stock);
         of_carts(&mut examined, region, orders, carts);
@@ -48,13 +48,20 @@ fn outbox(examined: &mut Examined, region: Region, service: &str, unpublished: &
     }
 }
 
-fn of_orders(examined: &mut Examined, region: Region, orders: &Orders) {
+/// Whether a person has found that its money will never come in.
+fn is_given_up(payments: &Payments, order: &OrderId) -> bool {
+    payments.payments.get(order).is_some_and(|payment| payment.state == PaymentState::Uncollected)
+}
+
+fn of_orders(examined: &mut Examined, region: Region, orders: &Orders, payments: &Payments) {
     examined.count(orders.orders.len(), "orders");
     for (id, order) in &orders.orders {
         let undone = match order.state {
             OrderState::Pending | OrderState::Compensating => Some("is undecided"),
             OrderState::Placed if order.is_due_to_ship => Some("is due to ship"),
-            OrderState::Shipped if !order.captured => Some("is shipped and not known to be paid"),
+            OrderState::Shipped if !order.captured && !is_given_up(payments, id) => {
+                Some("is shipped and not known to be paid")
+            }
             OrderState::Cancelled if order.is_driven => Some("is cancelled and its payment not voided"),
             OrderState::Placed | OrderState::Shipped | OrderState::Rejected | OrderState::Cancelled => None,
         };
@@ -73,7 +80,7 @@ fn of_payments(examined: &mut Examined, region: Region, payments: &Payments) {
         examined.require(!payment.state.is_in_flight(), || format!("{region} payment {id} is {:?}", payment.state));
     }
     for (id, refund) in &payments.refunds {
-        let is_done = refund.state == RefundState::Succeeded;
+        let is_done = refund.state != RefundState::Pending;
         examined.require(is_done, || format!("{region} refund {id} of order {} is pending", refund.order));
     }
 }

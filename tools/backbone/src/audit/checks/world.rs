@@ -296,7 +296,10 @@ impl World {
 
     fn take_back_a_cup(&mut self, id: OrderId, refund: RefundId) {
         let (state, lines) = (ReturnState::Refunded, vec![("cup".to_owned(), 1)]);
-        self.orders.east.returns.insert(refund, Return { order: id, state, amount_minor: 300, lines });
+        self.orders
+            .east
+            .returns
+            .insert(refund, Return { order: id, state, amount_minor: 300, paid_minor: Some(300), lines });
         if let Some(order) = self.orders.east.orders.get_mut(&id) {
             order.refunded_minor = 300;
             order.lines.iter_mut().filter(|line| line.offer == "cup").for_each(|line| line.returned_quantity = 1);
@@ -305,7 +308,7 @@ impl World {
             payment.refunded_minor = 300;
         }
         let receipt = Some("re_1".to_owned());
-        let paid = Refund { order: id, state: RefundState::Succeeded, amount_minor: 300, receipt };
+        let paid = Refund { order: id, state: RefundState::Succeeded, amount_minor: 300, unpaid_minor: 0, receipt };
         self.payments.east.refunds.insert(refund, paid);
         self.book(2, id, Some(refund), &[-300, 270, 30]);
         self.provider.refunds.push(ProviderRefund {

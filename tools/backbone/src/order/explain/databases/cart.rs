@@ -18,7 +18,7 @@ pub struct Checkout {
 /// # Errors
 /// What the server said.
 pub async fn read(conn: &mut PgConnection, order: Uuid) -> Result<Option<Checkout>, sqlx::Error> {
-    sqlx::query_as("select state, origin is null as begun_here, begun_at from cart_checkout where order_id = $1")
+    sqlx::query_as("select state, cart_is_own(origin) as begun_here, begun_at from cart_checkout where order_id = $1")
         .bind(order)
         .fetch_optional(conn)
         .await
