@@ -84,7 +84,7 @@ impl Deployment {
                 unit_price: Some(Money { minor_units: price, currency_code: "GBP".to_owned() }),
                 attributes: Default::default(),
             };
-            let upsert = UpsertOffersRequest { offers: vec![offer] };
+            let upsert = UpsertOffersRequest { offers: vec![offer], ..Default::default() };
             CatalogServiceClient::connect(inventory.clone()).await?.upsert_offers(upsert).await?;
             if units > 0 {
                 let lines = vec![StockLine { offer_id: offer_id.clone(), units }];

@@ -7,9 +7,10 @@ use cart::catalog::Catalog;
 use cart::changes::{ChangeFeed, Watchers};
 use cart::grpc::CartGrpc;
 use cart::replication::Replica;
+use cart::replication::guard::keep_guard;
 use cart::replication::receive::ReplicationGrpc;
 use cart::replication::ship::{peer, ship};
-use cart::workers::{PlacedOrders, settle_overdue_checkouts, trim_log};
+use cart::workers::{PlacedOrders, settle_overdue_checkouts, trim_log, watch_lag};
 use chassis::client::{Dependency, DependencyConfig};
 use chassis::config::{DatabaseConfig, ServiceConfig};
 use chassis::server::GrpcServer;
@@ -29,6 +30,18 @@ enum Command {
     Serve(Config),
     /// Apply migrations and end.
     Migrate(DatabaseConfig),
+    /// Go on under another replica number, which was never used, and end: what a restored database must do. Processes that serve end
+    /// as well, and have the new number in their next life.
+    Renumber(Renumber),
+}
+
+#[derive(clap::Args)]
+struct Renumber {
+    #[command(flatten)]
+    database: DatabaseConfig,
+    /// The number: above all that this region ever had, odd in east and even in west.
+    #[arg(long)]
+    to: u8,
 }
 
 #[derive(clap::Args)]
@@ -57,6 +70,14 @@ struct Config {
 pub async fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Serve(config) => serve(config).await,
+        Command::Renumber(Renumber { database, to }) => {
+            let mut transaction = database.connect()?.begin().await?;
+            // A day of operations is marked with the old number.
+            sqlx::query("set local statement_timeout = 0").execute(&mut *transaction).await?;
+            sqlx::query("select cart_renumber($1)").bind(i32::from(to)).execute(&mut *transaction).await?;
+            // no crash point: an operator's command, which is repeated.
+            Ok(transaction.commit().await?)
+        }
         Command::Migrate(config) => {
             Ok(chassis::migrate::run(&config.connect()?, &[&outbox::MIGRATIONS, &cart::MIGRATIONS]).await?)
         }
@@ -67,7 +88,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let telemetry = chassis::telemetry::init("cart", &config.service)?;
     let shutdown = Shutdown::on_signals()?;
     let region = config.service.region;
-    let pool = config.database.connect()?;
+    let unnumbered = config.database.connect()?;
+    let Some(replica) = Replica::claim(&unnumbered, region, &shutdown.token()).await else { return Ok(()) };
+    let pool = replica.sessions(&unnumbered);
+    unnumbered.close().await;
     let catalog = Catalog::new(Dependency::new("catalog", &config.catalog_url, DependencyConfig::default())?);
     let orders = Dependency::new("order", &config.order_url, DependencyConfig::default())?;
 
@@ -87,7 +111,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             async move { cache.keep(token).await }
         });
     }
-    let replica = Replica::of(region);
     let placed = Consumer::new(pool.clone(), &config.spine, region, "cart", PlacedOrders::new(replica.clone()));
     let placed = Arc::new(placed);
     workers.spawn("placed-orders", move |token| {
@@ -97,9 +120,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let store = pool.clone();
     workers.spawn("overdue-checkouts", move |token| settle_overdue_checkouts(store.clone(), orders.clone(), token));
 
-    if let Some(url) = &config.peer_cart_url {
-        let other = Dependency::new("peer-cart", url, peer())?;
+    let other = config.peer_cart_url.as_deref().map(|url| Dependency::new("peer-cart", url, peer())).transpose()?;
+    let (guarded, asked, own, ended) = (pool.clone(), other.clone(), replica.clone(), shutdown.token());
+    workers.spawn("log-guard", move |token| {
+        keep_guard(guarded.clone(), asked.clone(), own.clone(), ended.clone(), token)
+    });
+    if let Some(other) = other {
         let (pool, replica) = (pool.clone(), replica.clone());
+        let watched = pool.clone();
+        workers.spawn("lag", move |token| watch_lag(watched.clone(), region.peer(), token));
         workers.spawn("shipping", move |token| ship(pool.clone(), other.clone(), replica.clone(), token));
     }
     let store = pool.clone();

@@ -18,6 +18,7 @@ async fn an_address_is_set_replaced_and_taken_back(pool: PgPool) {
     assert_eq!(shopper.clear_address("1").await.unwrap(), empty.version, "nothing to take back is fine");
 
     let version = shopper.deliver_to("2", "Home Lane 1").await;
+    assert_eq!(shopper.clear_address("1").await.unwrap(), empty.version, "and its repeat takes nothing back");
     let cart = shopper.get().await;
     assert_eq!((cart.version, cart.delivery_addresses), (version, vec![address("Home Lane 1")]));
     shopper.deliver_to("3", "Work Street 2").await;

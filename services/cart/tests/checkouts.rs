@@ -94,3 +94,41 @@ async fn versions_that_are_not_this_carts_are_refused(pool: PgPool) {
     let refused = shopper.checkout("order", "not a version").await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"));
 }
+
+/// The cart was made in the other region a moment ago and is on its way, as the version tells: to be tried again.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_version_of_a_cart_that_is_not_here_yet_is_ahead_and_an_empty_one_is_of_no_cart(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let seen = shopper.add("1", "offer-1", 1).await.version;
+    let elsewhere = Shopper { cart_id: uuid::Uuid::now_v7().to_string(), ..shopper.clone() };
+    let ahead = elsewhere.checkout("order", &seen).await.unwrap_err();
+    assert_eq!((ahead.code(), reason(&ahead).as_str()), (Code::Unavailable, "CART_VERSION_AHEAD"));
+    assert!(chassis::status::retry_delay(&ahead).is_some());
+    let nothing = cart::domain::Version(crdt::CausalContext::new()).to_string();
+    let unknown = elsewhere.checkout("order", &nothing).await.unwrap_err();
+    assert_eq!((unknown.code(), reason(&unknown).as_str()), (Code::NotFound, "CART_NOT_FOUND"));
+}
+
+/// However many stay undecided, each overdue checkout gets its turn.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn checkouts_that_stay_undecided_keep_no_other_from_being_looked_at(pool: PgPool) {
+    let shopper = Shopper::new(pool.clone()).await;
+    let mut begun = std::collections::BTreeSet::new();
+    for nth in 0..5 {
+        let seen = shopper.add(&format!("add-{nth}"), "offer-1", 1).await;
+        begun.insert(shopper.checkout(&format!("order-{nth}"), &seen.version).await.unwrap().order_id);
+    }
+    let long_ago = "update cart_checkout set begun_at = now() - interval '10 minutes'";
+    sqlx::query(long_ago).execute(&pool).await.unwrap();
+    let mut looked_at = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let taken =
+            cart::store::take_overdue(&pool, chrono::Utc::now() - chrono::TimeDelta::minutes(5), 2).await.unwrap();
+        looked_at.extend(taken.iter().map(|overdue| overdue.order_id.to_string()));
+    }
+    assert_eq!(looked_at, begun);
+    let again = cart::store::take_overdue(&pool, chrono::Utc::now(), 10).await.unwrap();
+    assert!(again.is_empty(), "none is due again so soon: {again:?}");
+    sqlx::query("update cart_checkout set next_look_at = now()").execute(&pool).await.unwrap();
+    assert_eq!(cart::store::take_overdue(&pool, chrono::Utc::now(), 10).await.unwrap().len(), 5);
+}

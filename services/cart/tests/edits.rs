@@ -42,6 +42,22 @@ async fn a_repeat_gets_the_first_reply_and_changes_nothing(pool: PgPool) {
     assert_eq!((other.code(), reason(&other).as_str()), (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"));
 }
 
+/// A request that changed nothing has an outcome as well: its repeat must not take what its shopper had not seen.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_repeat_of_what_changed_nothing_changes_nothing_later(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    let nothing = shopper.remove("1", "offer-1").await.unwrap();
+    let refused = shopper.set("2", "offer-1", 4).await.unwrap_err();
+    assert_eq!(reason(&refused), "LINE_NOT_FOUND");
+    shopper.add("3", "offer-1", 2).await;
+    assert_eq!(shopper.remove("1", "offer-1").await.unwrap(), nothing);
+    let again = shopper.set("2", "offer-1", 4).await.unwrap_err();
+    assert_eq!((again.code(), reason(&again)), (refused.code(), reason(&refused)));
+    assert_eq!(units(&shopper.get().await), [("offer-1", 2)]);
+    let other = shopper.remove("2", "offer-1").await.unwrap_err();
+    assert_eq!(reason(&other), "IDEMPOTENCY_KEY_REUSED");
+}
+
 /// The snapshot is what a shopper relies on; the catalogue moves on without them.
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
 async fn a_line_keeps_its_price_when_the_catalogue_changes(pool: PgPool) {

@@ -140,7 +140,10 @@ async fn bad_requests(deployment: Arc<Deployment>) -> Result<()> {
         ("no title", Offer { title: String::new(), ..offer(1, "GBP") }),
     ];
     for (what, offer) in bad_offers {
-        let status = refused(what, catalog.upsert_offers(UpsertOffersRequest { offers: vec![offer] }).await)?;
+        let status = refused(
+            what,
+            catalog.upsert_offers(UpsertOffersRequest { offers: vec![offer], ..Default::default() }).await,
+        )?;
         check(what, &status, Code::InvalidArgument, "INVALID_REQUEST")?;
     }
 

@@ -208,7 +208,7 @@ async fn price_snapshot(deployment: Arc<Deployment>) -> Result<()> {
     let mut catalog = CatalogServiceClient::connect(deployment.grpc(Region::East, 12)).await?;
     let mut offer = catalog.get_offer(GetOfferRequest { offer_id }).await?.into_inner().offer.context("no offer")?;
     offer.unit_price.as_mut().context("no price")?.minor_units = 9_999;
-    catalog.upsert_offers(UpsertOffersRequest { offers: vec![offer] }).await?;
+    catalog.upsert_offers(UpsertOffersRequest { offers: vec![offer], ..Default::default() }).await?;
     let order = shopper.post("/v1/orders", order_body(&cart_id, &version, "tok_visa")).await?.expect(201)?;
     ensure!(order["total"]["minor_units"] == 2_000, "charged another price than was shown: {order}");
     Ok(())

@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::{self, AuditArgs};
 use crate::bench::{self, BenchArgs};
+use crate::cart::{self, CartArgs};
 use crate::dlq::{self, DlqArgs};
 use crate::drill::{self, DrillArgs};
 use crate::load::{self, LoadArgs};
 use crate::order::{self, OrderArgs};
+use crate::payment::{self, PaymentArgs};
 use crate::platform::{self, Layout, Options, PartName, Prefix, Scope, Settings};
 use crate::replay::{self, ReplayArgs};
 use crate::wan::{self, WanArgs};
@@ -90,6 +92,10 @@ enum Command {
     Audit(AuditArgs),
     /// Look after one order.
     Order(OrderArgs),
+    /// A restored database of carts.
+    Cart(CartArgs),
+    /// Payments and refunds that are stuck, and what the provider's books and ours do not agree on.
+    Payment(PaymentArgs),
     /// The dead letters: events that a consumer refused. List them, look at one, try again.
     Dlq(DlqArgs),
     /// A process of `bench --only spine`.
@@ -161,7 +167,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             if let Some(link) = wan::summary(&layout).await {
                 print(&format!(" {link}"));
             }
-            let all_well = parts.iter().all(|part| part.trouble.is_none());
+            let (replicated, is_replicated) = platform::replication(&layout).await;
+            replicated.iter().for_each(|line| print(&format!(" {line}")));
+            let all_well = is_replicated && parts.iter().all(|part| part.trouble.is_none());
             return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Logs { name, follow } => return logs::show(&Layout::load(run_dir)?, name.as_deref(), follow),
@@ -177,6 +185,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Drill(args) => return drill::run(&Layout::load(run_dir)?, args, interrupt()?, &print).await,
         Command::Audit(args) => return audit::run(&Layout::load(run_dir)?, &args).await,
         Command::Order(asked) => return order::run(&Layout::load(run_dir)?, asked, &print).await,
+        Command::Cart(asked) => return cart::run(&Layout::load(run_dir)?, asked, &print).await,
+        Command::Payment(asked) => return payment::run(&Layout::load(run_dir)?, asked, &print).await,
         Command::Dlq(args) => return dlq::run(&Layout::load(run_dir)?, &args, &print).await,
         Command::TestEnv(asked) => return test_env::run(&asked, interrupt()?, &print).await,
     }

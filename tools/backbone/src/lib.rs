@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod bench;
+mod cart;
 pub mod cli;
 pub mod client;
 pub mod dlq;
@@ -11,6 +12,7 @@ pub mod drill;
 pub mod load;
 mod logs;
 mod order;
+mod payment;
 pub mod platform;
 pub mod replay;
 mod shared_cart;

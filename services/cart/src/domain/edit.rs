@@ -60,6 +60,25 @@ pub enum Rejection {
     Exhausted(#[from] CountersExhausted),
 }
 
+impl Rejection {
+    /// The name under which it is kept as the outcome of its request: never change one. `None` for what is no answer to keep.
+    pub const fn stored_name(self) -> Option<&'static str> {
+        match self {
+            Self::LineNotFound => Some("LINE_NOT_FOUND"),
+            Self::CartFull => Some("CART_FULL"),
+            Self::LineFull => Some("LINE_FULL"),
+            Self::Exhausted(_) => None,
+        }
+    }
+
+    /// By that name.
+    pub fn from_stored_name(name: &str) -> Option<Self> {
+        [Self::LineNotFound, Self::CartFull, Self::LineFull]
+            .into_iter()
+            .find(|rejection| rejection.stored_name() == Some(name))
+    }
+}
+
 /// Decides `edit` of the line of `item` as `replica`.
 ///
 /// An add counts on the stored line, so that an abandoned checkout loses nothing of it. Set and remove act on the *visible* line:

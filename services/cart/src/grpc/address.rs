@@ -63,7 +63,16 @@ impl CartGrpc {
             }
             let edited = loaded.state.edited(&edit, self.replica.id());
             let Some((edited, delta)) = edited.map_err(|error| chassis::status::internal(&error))? else {
-                return Ok(reply(Version(loaded.state.context).to_string()));
+                // Nothing changes, and a repeat must not change anything either, should an address have been assigned since.
+                let reply = reply(Version(loaded.state.context).to_string());
+                let stored = Stored { request_digest: request_digest.clone(), outcome: reply.encode_to_vec() };
+                match store::remember(&mut *connection, cart_id, &operation_key, &stored).await? {
+                    Write::Done => {
+                        self.replica.log_grew();
+                        return Ok(reply);
+                    }
+                    Write::Raced => continue,
+                }
             };
             // The reply, and so what is kept of it for a repeat, has no address in it.
             let reply = reply(Version(edited.context.clone()).to_string());

@@ -32,7 +32,7 @@ impl CartGrpc {
         let operation_key = format!("checkout:{key}");
         let request_digest = digest(&["checkout", &request.cart_version]);
         for race in 0..error::RACES_MAX {
-            let row = self.owned_cart(cart_id, owner_id).await?;
+            let row = self.cart_to_order(cart_id, owner_id, &version).await?;
             let current = check_version(&version.0, row.state.context());
             // A repeat finds the version moved on by its own first try, or loses the race for its key against it.
             if current.is_err() || race > 0 {
@@ -55,6 +55,21 @@ impl CartGrpc {
             }
         }
         Err(error::cart_contended())
+    }
+
+    /// The cart to cut from. One that is not here, of which the shopper has seen something, was made in the other region and is on its way;
+    /// one that belongs to somebody else is not found, as everywhere.
+    async fn cart_to_order(
+        &self,
+        cart_id: CartId,
+        owner_id: CustomerId,
+        version: &Version,
+    ) -> Result<store::CartRow, Status> {
+        match store::load(&self.pool, cart_id).await? {
+            Some(row) if row.owner_id == owner_id => Ok(row),
+            None if version.0 != CausalContext::new() => Err(error::version_ahead()),
+            Some(_) | None => Err(error::cart_not_found(cart_id)),
+        }
     }
 
     pub(super) async fn abandon(&self, request: AbandonCheckoutRequest) -> Result<AbandonCheckoutResponse, Status> {

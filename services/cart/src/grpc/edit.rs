@@ -8,7 +8,7 @@ use contracts::cart::v1::{
 };
 use ids::{CartId, CustomerId, IdempotencyKey};
 use prost::Message;
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 use tonic::Status;
 
 use super::digest::digest;
@@ -90,15 +90,46 @@ impl CartGrpc {
                 return repeated(stored, &asked.digest);
             }
             let edit = self.edit_of(request, &loaded).await?;
-            let Some(edited) = decide(&loaded.state, &request.item, &edit, self.replica.id())? else {
-                let version = Version(loaded.state.context).to_string();
-                return Ok(reply(Reply { line: None, version }));
+            let edited = match decide(&loaded.state, &request.item, &edit, self.replica.id()) {
+                Ok(Some(edited)) => edited,
+                // Nothing changes. The answer is kept all the same: a repeat of the request must do no more than the request did, however
+                // the cart has changed since.
+                Ok(None) => {
+                    let reply = reply(Reply { line: None, version: Version(loaded.state.context).to_string() });
+                    match self.remember(&mut connection, &asked, reply.encode_to_vec()).await? {
+                        Write::Done => return Ok(reply),
+                        Write::Raced => continue,
+                    }
+                }
+                Err(rejection) => {
+                    if let Some(outcome) = wire::refused_outcome(rejection)
+                        && self.remember(&mut connection, &asked, outcome).await? == Write::Raced
+                    {
+                        continue;
+                    }
+                    return Err(rejection.into());
+                }
             };
             if let Some(reply) = self.commit(&mut *connection, &asked, &loaded, &edited).await? {
                 return Ok(reply);
             }
         }
         Err(error::cart_contended())
+    }
+
+    /// Keeps the outcome of a request that changed nothing.
+    async fn remember<R>(
+        &self,
+        connection: &mut PgConnection,
+        asked: &Asked<R>,
+        outcome: Vec<u8>,
+    ) -> Result<Write, Status> {
+        let stored = Stored { request_digest: asked.digest.clone(), outcome };
+        let written = store::remember(connection, asked.request.cart_id, &asked.operation_key, &stored).await?;
+        if written == Write::Done {
+            self.replica.log_grew();
+        }
+        Ok(written)
     }
 
     /// Tries the edit on what this process remembers of the cart: one statement. `None` when it must be decided on a fresh read:

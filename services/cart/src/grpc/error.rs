@@ -21,7 +21,7 @@ impl From<StoreError> for Status {
 impl From<&StoreError> for Status {
     fn from(error: &StoreError) -> Self {
         match error {
-            StoreError::Database(database) => status::from_database(database),
+            StoreError::Database(database) => of_guard(database).unwrap_or_else(|| status::from_database(database)),
             StoreError::Corrupt(_)
             | StoreError::CorruptId(_)
             | StoreError::CorruptState(_)
@@ -78,8 +78,24 @@ pub(super) fn cart_contended() -> Status {
     status::unavailable("CART_CONTENDED", "too many changes of this cart at once; try again", Duration::from_millis(50))
 }
 
-/// The database was restored from a backup under its old replica number; see ADR 7 for what to do.
+/// The database was restored from a backup under its old replica number; `backbone cart renumber` gives it a new one.
 pub(super) fn rewound() -> Status {
     let message = "carts of this region take no changes until its operators have looked at them";
     status::unavailable("CART_LOG_REWOUND", message, Duration::from_secs(60))
+}
+
+/// What the database's own guard of the log says; see `migrations/cart/0108_replica_number.sql`.
+fn of_guard(error: &sqlx::Error) -> Option<Status> {
+    match error.as_database_error()?.code()?.as_ref() {
+        "CR001" => Some(rewound()),
+        "CR002" => {
+            let message = "carts take no changes until the other region has told what it has of them; try again";
+            Some(status::unavailable("CART_LOG_UNCONFIRMED", message, Duration::from_secs(1)))
+        }
+        "CR003" => {
+            let message = "this region's carts go on under a new number in a moment; try again";
+            Some(status::unavailable("CART_LOG_RENUMBERED", message, Duration::from_secs(1)))
+        }
+        _ => None,
+    }
 }

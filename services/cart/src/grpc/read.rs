@@ -10,7 +10,7 @@ use tonic::Status;
 use super::{CartGrpc, error, wire};
 use crate::cache::{CartReader, Visible};
 use crate::domain::CartState;
-use crate::store::{self, CartRow};
+use crate::store;
 
 impl CartGrpc {
     /// A repeat answers like the first time: with the empty cart that was created.
@@ -34,12 +34,6 @@ impl CartGrpc {
         let (Some(cart_id), Some(owner_id)) = (cart_id, owner_id) else { return Err(fields.refusal()) };
         let visible = shown(&self.reader, cart_id, owner_id).await?;
         Ok(GetCartResponse { cart: Some(visible.cart.clone()) })
-    }
-
-    /// The cart as stored, past the cache, if it is there and `owner_id`'s: for what decides on it.
-    pub(super) async fn owned_cart(&self, cart_id: CartId, owner_id: CustomerId) -> Result<CartRow, Status> {
-        let row = store::load(&self.pool, cart_id).await?;
-        row.filter(|row| row.owner_id == owner_id).ok_or_else(|| error::cart_not_found(cart_id))
     }
 }
 

@@ -9,7 +9,7 @@ use money::Money;
 use prost::Message;
 use tonic::Status;
 
-use crate::domain::{Address, CartState, OrderedTwice, Snapshot, Version, ViewLine, total};
+use crate::domain::{Address, CartState, OrderedTwice, Rejection, Snapshot, Version, ViewLine, total};
 
 /// The visible cart, and what two orders took of it. The view's context names the version.
 pub(crate) fn cart(cart_id: CartId, view: &CartState, ordered_twice: &[OrderedTwice]) -> Cart {
@@ -63,7 +63,24 @@ fn amount(money: Money) -> WireMoney {
     WireMoney { minor_units: money.minor_units(), currency_code: money.currency().to_string() }
 }
 
+/// What stands before the name of a refusal that is kept as an outcome: no message begins with it.
+const REFUSED: u8 = 0;
+
+/// A refusal as it is stored; `None` for one that is not.
+pub(super) fn refused_outcome(rejection: Rejection) -> Option<Vec<u8>> {
+    let mut outcome = vec![REFUSED];
+    outcome.extend_from_slice(rejection.stored_name()?.as_bytes());
+    Some(outcome)
+}
+
 /// A reply as it was stored when the request was first answered.
+///
+/// # Errors
+/// The refusal that was stored; INTERNAL when it is neither.
 pub(super) fn stored_reply<R: Message + Default>(outcome: &[u8]) -> Result<R, Status> {
+    if let Some((&REFUSED, name)) = outcome.split_first() {
+        let rejection = str::from_utf8(name).ok().and_then(Rejection::from_stored_name);
+        return Err(rejection.map_or_else(|| Status::internal("a stored refusal is not known"), Status::from));
+    }
     R::decode(outcome).map_err(|error| chassis::status::internal(&error))
 }

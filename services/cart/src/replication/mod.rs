@@ -4,6 +4,7 @@
 //! of the crate: they feed it messages and what the store answered, and carry out the effects it returns. Whatever fails, the stream and
 //! its machine are dropped and made anew from what is on the two disks. [`wire`] turns messages into Protobuf and back.
 
+pub mod guard;
 mod payload;
 pub mod receive;
 pub mod ship;
@@ -15,8 +16,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chassis::retry::Backoff;
 use ids::Region;
+use sqlx::PgPool;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::replica as store;
+
+/// Tells the database's guard the number of who writes.
+const SETTING: &str = "cart.replica";
+/// Between two tries to learn it.
+const CLAIM_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// The bounds of both directions. A receiver gathers at most a window for one transaction: 2,048 operations take it some 100 ms, which
 /// is how long an edit of one of their carts may wait for it while a backlog is drained.
@@ -38,9 +49,41 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// The replica of `region`.
+    /// The replica of `region`, under its first number.
     pub fn of(region: Region) -> Self {
-        Self { id: crdt::ReplicaId(region.replica()), log_grew: Arc::default(), rewound: Arc::default() }
+        Self::numbered(crdt::ReplicaId(region.replica()))
+    }
+
+    /// The replica of this number, which its database has.
+    pub fn numbered(id: crdt::ReplicaId) -> Self {
+        Self { id, log_grew: Arc::default(), rewound: Arc::default() }
+    }
+
+    /// Claims the database behind `pool` for `region`, and takes the number that it has. Waits for the database; `None` when `token` is
+    /// cancelled first.
+    pub async fn claim(pool: &PgPool, region: Region, token: &CancellationToken) -> Option<Self> {
+        let first = crdt::ReplicaId(region.replica());
+        let mut failures = 0;
+        loop {
+            match store::claim(pool, first).await {
+                Ok(standing) => return Some(Self::numbered(standing.replica)),
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(error = &error as &dyn std::error::Error, failures, "the database's replica number is not known yet");
+                }
+            }
+            tokio::select! {
+                () = token.cancelled() => return None,
+                () = tokio::time::sleep(CLAIM_AGAIN.delay_now(failures)) => {}
+            }
+        }
+    }
+
+    /// A pool like `pool`, whose sessions say under which number this process decides: the database refuses what it decided under a
+    /// number that is replaced.
+    pub fn sessions(&self, pool: &PgPool) -> PgPool {
+        let options = pool.connect_options().as_ref().clone().options([(SETTING, self.id.0.to_string())]);
+        chassis::database::like(pool).connect_lazy_with(options)
     }
 
     /// The number that its dots and its log carry.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use contracts::cart::v1::cart_replication_service_server::CartReplicationService;
-use contracts::cart::v1::{ReplicateRequest, ReplicateResponse};
+use contracts::cart::v1::{GetLogPositionRequest, GetLogPositionResponse, ReplicateRequest, ReplicateResponse};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
@@ -77,6 +77,16 @@ impl CartReplicationService for ReplicationGrpc {
         };
         tokio::spawn(session.run(request.into_inner(), self.shutdown.clone()));
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn get_log_position(
+        &self,
+        request: Request<GetLogPositionRequest>,
+    ) -> Result<Response<GetLogPositionResponse>, Status> {
+        let replica = wire::replica_id(request.into_inner().replica)
+            .map_err(|malformed| Status::invalid_argument(malformed.to_string()))?;
+        let position = store::received(&self.pool, replica).await?;
+        Ok(Response::new(GetLogPositionResponse { position: Some(wire::position(position)) }))
     }
 }
 

@@ -96,6 +96,8 @@ pub async fn ship(
         };
         if let Ended::Halted(halt) = &ended {
             tracing::error!(%halt, "shipping has stopped and carts take no edits until someone looks");
+            // For every process, and the next lives of this one.
+            store::rewound(&pool).await?;
             replica.rewind();
             token.cancelled().await;
             break;

@@ -233,16 +233,16 @@ fn number(replica: ReplicaId) -> u32 {
     replica.0.into()
 }
 
-fn replica_id(number: u32) -> Result<ReplicaId, Malformed> {
+pub(super) fn replica_id(number: u32) -> Result<ReplicaId, Malformed> {
     u8::try_from(number).map(ReplicaId).map_err(|_| Malformed("replica number"))
 }
 
-fn position(position: Position) -> pb::LogPosition {
+pub(super) fn position(position: Position) -> pb::LogPosition {
     pb::LogPosition { transaction: position.transaction, sequence: position.sequence }
 }
 
 /// A store's numbers are signed.
-fn position_of(position: Option<pb::LogPosition>) -> Result<Position, Malformed> {
+pub(super) fn position_of(position: Option<pb::LogPosition>) -> Result<Position, Malformed> {
     let position = required(position, "position")?;
     if i64::try_from(position.transaction).is_err() || i64::try_from(position.sequence).is_err() {
         return Err(Malformed("position"));

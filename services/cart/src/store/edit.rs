@@ -142,6 +142,36 @@ pub async fn commit_edit(
     written(moved)
 }
 
+/// Keeps the reply to a request that changed nothing, so that a repeat gets it again whatever the cart has become since. It is shipped like
+/// every other, with no delta.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn remember(
+    database: impl PgExecutor<'_>,
+    cart_id: CartId,
+    operation_key: &str,
+    stored: &Stored,
+) -> Result<Write, StoreError> {
+    sabotage::crash_point("cart.remember.before-commit").await;
+    let kept = sqlx::query_scalar!(
+        r#"with logged as (
+               insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta)
+               values ($1, $2, $3, $4, '')
+               returning cart_id
+           )
+           select count(*) as "kept!" from logged"#,
+        cart_id.as_uuid(),
+        operation_key,
+        stored.request_digest,
+        stored.outcome,
+    )
+    .fetch_one(database)
+    .await;
+    sabotage::crash_point("cart.remember.after-commit").await;
+    written(kept)
+}
+
 /// What became of a statement under the optimistic lock that counts the carts it moved. A key that is taken is a race too: lost against
 /// a request with the same key, or a repeat.
 pub(super) fn written(moved: Result<i64, sqlx::Error>) -> Result<Write, StoreError> {

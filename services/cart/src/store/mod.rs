@@ -12,8 +12,8 @@ mod twice;
 pub use address::{LoadedAddress, commit_address, load_address};
 pub use cart::{CartRow, create, load};
 pub use checkout::{Checkout, begin};
-pub use edit::{LoadedLine, Stored, commit_edit, load_line, stored};
-pub use settle::{Overdue, Settled, abandon, consume, overdue};
+pub use edit::{LoadedLine, Stored, commit_edit, load_line, remember, stored};
+pub use settle::{Overdue, Settled, abandon, consume, take_overdue};
 
 use crdt::codec::DecodeError;
 use ids::OrderId;

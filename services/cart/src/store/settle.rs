@@ -168,20 +168,29 @@ pub async fn abandon(database: impl PgExecutor<'_>, cart_id: CartId, order_id: O
     Ok(())
 }
 
-/// The oldest checkouts begun before `begun_before` and still undecided, at most `limit`.
+/// Takes at most `limit` checkouts that were begun before `begun_before`, are still undecided and are to be looked at, those that wait
+/// longest first. Each is to be looked at again after a quarter of its age, an hour at most: however many stay undecided, the others get
+/// their turn, and of two processes only one asks.
 ///
 /// # Errors
 /// [`StoreError::Database`].
-pub async fn overdue(
+pub async fn take_overdue(
     database: impl PgExecutor<'_>,
     begun_before: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<Overdue>, StoreError> {
+    // no crash point: what was taken and not asked about is taken again.
     let rows = sqlx::query!(
-        "select cart_id, order_id from cart_checkout
-         where state = 'undecided' and origin is null and begun_at < $1
-         order by begun_at
-         limit $2",
+        "update cart_checkout
+         set next_look_at = now() + least(greatest((now() - begun_at) / 4, interval '30 s'), interval '1 hour')
+         where order_id in (
+             select order_id from cart_checkout
+             where state = 'undecided' and cart_is_own(origin) and begun_at < $1 and next_look_at <= now()
+             order by next_look_at
+             limit $2
+             for no key update skip locked
+         )
+         returning cart_id, order_id",
         begun_before,
         limit,
     )

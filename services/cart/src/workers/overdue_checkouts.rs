@@ -8,7 +8,7 @@ use contracts::order::v1::order_service_client::OrderServiceClient;
 use contracts::order::v1::{GetOrderFateRequest, OrderFate};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::store::{self, Overdue};
 
@@ -17,7 +17,7 @@ use crate::store::{self, Overdue};
 const OVERDUE_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(30);
-/// Checkouts settled in one look; at one look per [`EVERY`] that is 200 a minute, far above any rate of crashes.
+/// Checkouts taken at a time; a look goes on until none is left to be looked at.
 const BATCH: i64 = 100;
 /// Longest call.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -25,7 +25,8 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// Looks for overdue checkouts until `token` is cancelled.
 ///
 /// # Errors
-/// The first failure of the database or the order service; nothing is lost, the next look starts anew.
+/// A failure of the database, or of the order service as a whole; nothing is lost, the next look goes on. An order that it cannot tell
+/// the fate of holds up no other.
 pub async fn settle_overdue_checkouts(
     pool: PgPool,
     orders: Dependency,
@@ -36,10 +37,36 @@ pub async fn settle_overdue_checkouts(
             () = token.cancelled() => return Ok(()),
             () = tokio::time::sleep(EVERY) => {}
         }
-        for overdue in store::overdue(&pool, Utc::now() - OVERDUE_AFTER, BATCH).await? {
-            settle(&pool, &orders, overdue).await?;
+        look(&pool, &orders, &token).await?;
+    }
+}
+
+/// Asks about all that is to be looked at now.
+async fn look(pool: &PgPool, orders: &Dependency, token: &CancellationToken) -> Result<(), Status> {
+    loop {
+        let taken = store::take_overdue(pool, Utc::now() - OVERDUE_AFTER, BATCH).await?;
+        let is_last = i64::try_from(taken.len()).unwrap_or(i64::MAX) < BATCH;
+        for overdue in taken {
+            if token.is_cancelled() {
+                return Ok(());
+            }
+            match settle(pool, orders, overdue).await {
+                Ok(()) => {}
+                Err(status) if is_outage(&status) => return Err(status),
+                Err(status) => {
+                    tracing::error!(order_id = %overdue.order_id, %status, "the fate of an overdue checkout's order cannot be told");
+                }
+            }
+        }
+        if is_last {
+            return Ok(());
         }
     }
+}
+
+/// Whether asking about others would fail as well.
+fn is_outage(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted)
 }
 
 async fn settle(pool: &PgPool, orders: &Dependency, overdue: Overdue) -> Result<(), Status> {

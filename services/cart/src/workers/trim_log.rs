@@ -24,8 +24,10 @@ const BATCH: i64 = 4_000;
 /// # Errors
 /// The first failure of the database; the next look starts anew.
 pub async fn trim_log(pool: PgPool, peer: Region, token: CancellationToken) -> Result<(), StoreError> {
-    let replicas = [ReplicaId(peer.replica())];
+    let first = crdt::ReplicaId(peer.replica());
     loop {
+        // It may have been given a new number.
+        let replicas = [ReplicaId(replica::peer_number(&pool, first).await?.0)];
         let trimmed = replica::trim(&pool, &replicas, Utc::now() - REMEMBERED_FOR, BATCH).await?;
         let pause = if trimmed < BATCH.unsigned_abs() { EVERY } else { Duration::ZERO };
         tokio::select! {

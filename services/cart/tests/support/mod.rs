@@ -105,7 +105,12 @@ impl Shopper {
 
     /// Another process of the service, on the same database.
     pub fn another_process(&self) -> CartGrpc {
-        service(&self.pool, &self.catalog_url, self.replica.clone())
+        self.process_of(self.replica.clone())
+    }
+
+    /// A process that shares nothing with the others but the database.
+    pub fn process_of(&self, replica: Replica) -> CartGrpc {
+        service(&self.pool, &self.catalog_url, replica)
     }
 
     pub fn add_request(&self, key: &str, offer_id: &str, quantity: i64) -> AddLineRequest {

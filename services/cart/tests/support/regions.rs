@@ -47,6 +47,13 @@ impl Regions {
         self.link = Some(token);
     }
 
+    /// East's database goes on as another replica: new processes.
+    pub async fn east_goes_on_as(&mut self, replica: Replica) {
+        let service = self.east.shopper.process_of(replica.clone());
+        let shopper = Shopper { service, replica, ..self.east.shopper.clone() };
+        self.east = Side::serve(shopper).await;
+    }
+
     /// Ships no more.
     pub fn cut(&mut self) {
         self.link.take().unwrap().cancel();
@@ -59,6 +66,11 @@ impl Regions {
 }
 
 impl Side {
+    /// Where its replication answers.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     async fn serve(shopper: Shopper) -> Self {
         let replica = shopper.replica.clone();
         let service = ReplicationGrpc::new(shopper.pool.clone(), replica.clone(), CancellationToken::new());

@@ -2,10 +2,11 @@
 
 use contracts::catalog::v1 as wire;
 use contracts::catalog::v1::catalog_service_server::CatalogService;
-use ids::OfferId;
+use ids::{IdempotencyKey, OfferId};
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
+use super::store::Upserted;
 use super::{convert, page_token, store};
 use crate::grpc::reasons;
 
@@ -90,11 +91,19 @@ impl CatalogService for CatalogGrpc {
         &self,
         request: Request<wire::UpsertOffersRequest>,
     ) -> Result<Response<wire::UpsertOffersResponse>, Status> {
-        let offers =
-            convert::offers(request.into_inner().offers).map_err(|bad| chassis::status::invalid_request(&bad))?;
-        let written = store::upsert(&self.pool, &offers).await?;
-        // At most 1,500.
-        let offers_written = i32::try_from(written).unwrap_or(i32::MAX);
+        let request = request.into_inner();
+        let key = match request.idempotency_key.as_str() {
+            "" => None,
+            key => Some(
+                key.parse::<IdempotencyKey>()
+                    .map_err(|error| chassis::status::invalid_request(&[("idempotency_key", error.to_string())]))?,
+            ),
+        };
+        let offers = convert::offers(request.offers).map_err(|bad| chassis::status::invalid_request(&bad))?;
+        let offers_written = match store::upsert(&self.pool, &offers, key.as_ref()).await? {
+            Upserted::Written(offers) | Upserted::Before(offers) => offers,
+            Upserted::KeyReused => return Err(crate::grpc::key_reused("idempotency_key")),
+        };
         Ok(Response::new(wire::UpsertOffersResponse { offers_written }))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ids::OfferId;
+use ids::{IdempotencyKey, OfferId};
+use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use sqlx::types::Json;
 
@@ -110,32 +111,62 @@ pub async fn list(pool: &PgPool, after: Option<&OfferId>, limit: i64) -> Result<
     rows.into_iter().map(Offer::try_from).collect()
 }
 
-/// Creates or replaces the offers (distinct ids), all or none, in one statement. Returns how many rows were written.
+/// What became of a change of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upserted {
+    /// So many offers were written.
+    Written(i32),
+    /// They were written before, under the same key; nothing changed now.
+    Before(i32),
+    /// The key came with other offers before; nothing changed.
+    KeyReused,
+}
+
+/// Creates or replaces the offers (distinct ids), all or none and once per key, in one statement. Forgets some keys that are older than a
+/// week, after which nobody repeats a request.
 ///
 /// # Errors
 /// [`StoreError`]; nothing was written.
-pub async fn upsert(pool: &PgPool, offers: &[Offer]) -> Result<u64, StoreError> {
+pub async fn upsert(pool: &PgPool, offers: &[Offer], key: Option<&IdempotencyKey>) -> Result<Upserted, StoreError> {
     let texts = |text: for<'a> fn(&'a Offer) -> &'a str| -> Vec<&str> { offers.iter().map(text).collect() };
     let prices: Vec<i64> = offers.iter().map(|offer| offer.unit_price().minor_units()).collect();
     let currencies: Vec<String> = offers.iter().map(|offer| offer.unit_price().currency().to_string()).collect();
     let attributes: Vec<Json<&BTreeMap<String, String>>> =
         offers.iter().map(|offer| Json(offer.attributes())).collect();
-    // no crash point: all or nothing, and an operator's load is repeated whole.
+    let digest = digest(offers);
+    // no crash point: all or nothing, and a load without a key is repeated whole.
     // Sorted, so that two requests with common offers do not wait for each other in a circle.
-    let written = sqlx::query!(
+    let written = sqlx::query_scalar!(
         r#"
-        insert into offer (offer_id, seller_id, title, price_minor, currency_code, attributes)
-        select *
-        from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::jsonb[])
-            as new (offer_id, seller_id, title, price_minor, currency_code, attributes)
-        order by new.offer_id collate "C"
-        on conflict (offer_id) do update
-        set seller_id = excluded.seller_id,
-            title = excluded.title,
-            price_minor = excluded.price_minor,
-            currency_code = excluded.currency_code,
-            attributes = excluded.attributes,
-            updated_at = now()
+        with forgotten as (
+            delete from catalog_request
+            where idempotency_key in (
+                select idempotency_key from catalog_request
+                where requested_at < now() - interval '7 days' and idempotency_key is distinct from $7
+                limit 100
+            )
+        ), claim as (
+            insert into catalog_request (idempotency_key, request_digest, offers_written)
+            select $7, $8, cardinality($1::text[]) where $7::text is not null
+            on conflict (idempotency_key) do nothing
+            returning idempotency_key
+        ), written as (
+            insert into offer (offer_id, seller_id, title, price_minor, currency_code, attributes)
+            select *
+            from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::jsonb[])
+                as new (offer_id, seller_id, title, price_minor, currency_code, attributes)
+            where $7::text is null or exists (select from claim)
+            order by new.offer_id collate "C"
+            on conflict (offer_id) do update
+            set seller_id = excluded.seller_id,
+                title = excluded.title,
+                price_minor = excluded.price_minor,
+                currency_code = excluded.currency_code,
+                attributes = excluded.attributes,
+                updated_at = now()
+            returning offer_id
+        )
+        select count(*) as "written!" from written
         "#,
         &texts(|offer| offer.offer_id().as_str()) as &[&str],
         &texts(|offer| offer.seller_id().as_str()) as &[&str],
@@ -143,8 +174,46 @@ pub async fn upsert(pool: &PgPool, offers: &[Offer]) -> Result<u64, StoreError> 
         &prices,
         &currencies,
         &attributes as &[Json<&BTreeMap<String, String>>],
+        key.map(IdempotencyKey::as_str),
+        &digest[..],
     )
-    .execute(pool)
+    .fetch_one(pool)
     .await?;
-    Ok(written.rows_affected())
+    if written > 0 {
+        // At most 1,500.
+        return Ok(Upserted::Written(i32::try_from(written).unwrap_or(i32::MAX)));
+    }
+    let stored = sqlx::query!(
+        "select request_digest, offers_written from catalog_request where idempotency_key = $1",
+        key.map(IdempotencyKey::as_str),
+    )
+    .fetch_optional(pool)
+    .await?;
+    match stored {
+        Some(stored) if stored.request_digest == digest => Ok(Upserted::Before(stored.offers_written)),
+        Some(_) => Ok(Upserted::KeyReused),
+        None => Err(StoreError::Conflict(None)),
+    }
+}
+
+/// Tells a repeat from another request under the same key. Each text is preceded by its length, so that no two lists read alike.
+fn digest(offers: &[Offer]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(text.as_bytes());
+    };
+    for offer in offers {
+        let price = offer.unit_price();
+        let (minor, currency) = (price.minor_units().to_string(), price.currency().to_string());
+        let count = offer.attributes().len().to_string();
+        [offer.offer_id().as_str(), offer.seller_id().as_str(), offer.title(), &minor, &currency, &count]
+            .into_iter()
+            .for_each(&mut add);
+        for (name, value) in offer.attributes() {
+            add(name);
+            add(value);
+        }
+    }
+    hash.finalize().to_vec()
 }

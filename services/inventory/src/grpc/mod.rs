@@ -9,3 +9,4 @@ mod status;
 pub use inventory::InventoryGrpc;
 pub use peer::{Peer, PeerError, PeerRegion};
 pub use reserve::{ReserveError, Reserving, settle};
+pub(crate) use status::key_reused;

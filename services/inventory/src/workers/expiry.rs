@@ -13,6 +13,7 @@ use contracts::order::v1::{GetOrderFateRequest, OrderFate};
 use ids::OrderId;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
 use super::tick::pause;
 use crate::domain::Event;
@@ -36,11 +37,13 @@ pub enum Fate {
     /// Placed, or still being decided: hold on. (Its event is on its way and sells the units, and another, if it was cancelled, frees
     /// them.)
     Stands,
+    /// It could not be told, of this order: hold on, and ask about the others.
+    Unclear,
 }
 
 /// Who knows what became of orders.
 pub trait Orders: Send + Sync + 'static {
-    /// The order's fate; `None` when it could not be learnt, so nothing may be concluded.
+    /// The order's fate; `None` when nobody answers, so nothing may be concluded, of this order or others.
     fn fate(&self, order_id: OrderId) -> impl Future<Output = Option<Fate>> + Send;
 }
 
@@ -60,12 +63,14 @@ impl Orders for Dependency {
                 OrderFate::Undecided | OrderFate::Placed => Some(Fate::Stands),
                 OrderFate::Unspecified => {
                     tracing::error!(%order_id, fate = answer.fate, "order service gave a fate that is none");
-                    None
+                    Some(Fate::Unclear)
                 }
             },
             Err(error) => {
                 tracing::warn!(%order_id, code = ?error.code(), "could not ask for the order's fate");
-                None
+                // An order that cannot be told of must not hold up those behind it.
+                let is_outage = matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled);
+                (!is_outage).then_some(Fate::Unclear)
             }
         }
     }
@@ -106,7 +111,7 @@ pub async fn release_ended<O: Orders>(
                     let_go(pool, order_id).await?;
                     released += 1;
                 }
-                Some(Fate::Stands) => {}
+                Some(Fate::Stands | Fate::Unclear) => {}
                 None => return Ok(released),
             }
         }

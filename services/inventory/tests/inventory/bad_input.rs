@@ -112,13 +112,17 @@ async fn bad_offers_and_pages_are_blamed(_: PgPoolOptions, options: PgConnectOpt
         ),
     ];
     for (bad, field) in table {
-        let status = catalog.upsert_offers(UpsertOffersRequest { offers: vec![bad] }).await.unwrap_err();
+        let status =
+            catalog.upsert_offers(UpsertOffersRequest { offers: vec![bad], ..Default::default() }).await.unwrap_err();
         assert_eq!(blamed(&status), field);
     }
     for (offers, field) in
         [(vec![], "offers"), (vec![good.clone(); 2], "offers[1].offer_id"), (vec![good; 1_501], "offers")]
     {
-        assert_eq!(blamed(&catalog.upsert_offers(UpsertOffersRequest { offers }).await.unwrap_err()), field);
+        assert_eq!(
+            blamed(&catalog.upsert_offers(UpsertOffersRequest { offers, ..Default::default() }).await.unwrap_err()),
+            field
+        );
     }
     for (page_size, page_token, field) in [
         (-1, "", "page_size"),

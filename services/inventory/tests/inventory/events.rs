@@ -151,3 +151,21 @@ async fn nothing_is_released_while_the_order_service_is_silent(_: PgPoolOptions,
     assert_eq!(release_ended(&east.pool, &silent, &CancellationToken::new()).await.unwrap(), 0);
     assert_eq!(state(&east, &order).await, State::Reserved);
 }
+
+/// The oldest reservations are of orders whose fate cannot be told, for whatever reason: the one behind them gets its turn.
+#[sqlx::test(migrations = false)]
+async fn an_order_whose_fate_cannot_be_told_holds_up_none_behind_it(_: PgPoolOptions, options: PgConnectOptions) {
+    let east = Site::new(&options, Region::East).await;
+    east.receive(&[("a", 10)]).await;
+    let orders = [1, 1, 2].map(|units| order_of(&[("a", units)]));
+    for (order, age_s) in orders.iter().zip([180, 120, 60]) {
+        let order = Reservation { expires_at: order.expires_at - Duration::from_secs(60 + age_s), ..order.clone() };
+        assert!(store::reserve(&east.pool, &order).await.unwrap());
+    }
+    let [one, other, ended] = &orders;
+    let fates =
+        Fates([(one.order_id, Fate::Unclear), (other.order_id, Fate::Unclear), (ended.order_id, Fate::Ended)].into());
+    assert_eq!(release_ended(&east.pool, &fates, &CancellationToken::new()).await.unwrap(), 1);
+    assert_eq!(state(&east, ended).await, State::Released(ReleaseCause::Expired));
+    assert_eq!(state(&east, one).await, State::Reserved);
+}

@@ -52,7 +52,7 @@ impl Site {
     /// Receives goods, making the offers first.
     pub async fn receive(&self, goods: &[(&str, i64)]) {
         let offers: Vec<Offer> = goods.iter().map(|(id, _)| offer(id)).collect();
-        inventory::catalog::store::upsert(&self.pool, &offers).await.unwrap();
+        inventory::catalog::store::upsert(&self.pool, &offers, None).await.unwrap();
         let received = store::receive(&self.pool, Uuid::now_v7(), &lines(goods)).await.unwrap();
         assert_eq!(received, store::ReceiveOutcome::Received);
     }

@@ -127,7 +127,7 @@ const INVENTORY: &str = "
 /// it takes the rest to settle: see the check `settled`.
 const CARTS: &str = "
     select
-        count(*) filter (where state = 'undecided' and origin is null),
+        count(*) filter (where state = 'undecided' and cart_is_own(origin)),
         concat_ws(' ', count(*), count(*) filter (where state = 'ordered'), count(*) filter (where state = 'abandoned'))
     from cart_checkout";
 

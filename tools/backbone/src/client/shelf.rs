@@ -77,7 +77,7 @@ impl Shelf {
             let offers: Vec<WireOffer> = batch.iter().map(|goods| goods.offer.clone()).collect();
             let call = || {
                 let (mut client, offers) = (CatalogServiceClient::new(self.channel.clone()), offers.clone());
-                async move { client.upsert_offers(UpsertOffersRequest { offers }).await }
+                async move { client.upsert_offers(UpsertOffersRequest { offers, ..Default::default() }).await }
             };
             patiently(call).await.with_context(|| format!("cannot load the catalogue of region {}", self.region))?;
         }

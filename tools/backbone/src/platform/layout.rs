@@ -188,6 +188,11 @@ impl Layout {
         Service::Order.listen(self, region)
     }
 
+    /// Where the region's payments, and what their operators may do, answer (gRPC).
+    pub const fn payment(&self, region: Region) -> SocketAddrV4 {
+        Service::Payment.listen(self, region)
+    }
+
     /// Where the other region reaches number `host` of `region`: on the link, at the same port. Number 112 of the outside world
     /// stands for 12 of region east, 212 for 12 of region west. `host` is below 50.
     pub const fn wan_to(&self, region: Region, host: u8, port: u16) -> SocketAddrV4 {

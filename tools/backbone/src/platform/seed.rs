@@ -85,7 +85,7 @@ pub async fn load(layout: &Layout, region: Region) -> Result<(), PlatformError> 
     let catalog = CatalogServiceClient::new(channel.clone());
     let inventory = InventoryServiceClient::new(channel);
 
-    let upsert = UpsertOffersRequest { offers: rows.iter().map(Row::offer).collect() };
+    let upsert = UpsertOffersRequest { offers: rows.iter().map(Row::offer).collect(), ..Default::default() };
     patiently(|| {
         let (mut client, request) = (catalog.clone(), deadlined(upsert.clone()));
         async move { client.upsert_offers(request).await.map(drop) }

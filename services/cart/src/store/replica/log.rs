@@ -1,10 +1,13 @@
 //! The log of this region's own operations: reading, acknowledging, trimming.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use ids::{CartId, CustomerId, OrderId};
 use replication::{Position, ReplicaId};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
+use super::horizon::{Holder, horizon};
 use super::{
     CheckoutReplica, CheckoutState, Creation, Operation, Ordered, StoreError, ordered_lines, signed, unsigned,
 };
@@ -24,8 +27,8 @@ pub struct Log {
 
 /// Reads at most `entries_max` operations and `bytes_max` bytes (but at least one operation) after `after`.
 ///
-/// `replica` is this one, which began the checkouts in it. The reading stops below the oldest transaction that still runs, because that one
-/// may yet commit operations in between.
+/// `replica` is this one, which began the checkouts in it. The reading stops below the oldest transaction that may yet commit operations in
+/// between: see [`horizon`]. So it is no part of a transaction.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -37,12 +40,13 @@ pub async fn read_log(
     bytes_max: usize,
 ) -> Result<Log, StoreError> {
     let limit = i64::try_from(entries_max).unwrap_or(i64::MAX);
+    let below = horizon(&mut *connection).await?.below;
     let rows = sqlx::query!(
         r#"with entry as (
                select *, octet_length(delta) + octet_length(outcome) as bytes
                from cart_operation
                where origin is null and (transaction_id, position) > ($1::text::xid8, $2::bigint)
-                   and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+                   and transaction_id < $5::text::xid8
                order by transaction_id, position
                limit $3
            ), sized as (
@@ -65,6 +69,7 @@ pub async fn read_log(
         signed(after.sequence),
         limit,
         i64::try_from(bytes_max).unwrap_or(i64::MAX),
+        below.to_string(),
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -119,6 +124,39 @@ async fn empty(connection: &mut PgConnection, after: Position) -> Result<Log, St
         if after.transaction < next { after } else { Position { transaction: next.saturating_sub(1), sequence: 0 } };
     let trimmed = position(row.trimmed_transaction, row.trimmed_sequence);
     Ok(Log { operations: Vec::new(), through, trimmed, more: false })
+}
+
+/// How far another replica is behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// How old the oldest operation is that it has not acknowledged; zero when it has them all.
+    pub behind: Duration,
+    /// What keeps the log from being read to its end, if something does.
+    pub held_by: Option<Holder>,
+}
+
+/// How far `replica` is behind.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn lag(pool: &PgPool, replica: ReplicaId) -> Result<Lag, StoreError> {
+    let mut connection = pool.acquire().await?;
+    let horizon = horizon(&mut connection).await?;
+    let behind_s = sqlx::query_scalar!(
+        r#"select extract(epoch from now() - created_at)::double precision as "behind!"
+           from cart_operation
+           where origin is null and (transaction_id, position) > (
+               (select coalesce(max(acked_transaction), 0)::text::xid8 from cart_replica where replica = $1),
+               (select coalesce(max(acked_sequence), 0) from cart_replica where replica = $1)
+           )
+           order by transaction_id, position
+           limit 1"#,
+        i16::from(replica.0),
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let behind = Duration::try_from_secs_f64(behind_s.unwrap_or_default().max(0.0)).unwrap_or_default();
+    Ok(Lag { behind, held_by: horizon.held_by })
 }
 
 /// Where the log of `replica` is joined through.

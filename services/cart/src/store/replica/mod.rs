@@ -1,14 +1,18 @@
 //! Replication's side of the store: the log to ship, and joining what the other region shipped.
 
+mod horizon;
 mod join;
 #[cfg(feature = "sabotage")]
 pub mod last_writer_wins;
 mod lines;
 mod log;
+mod number;
 mod whole;
 
+pub use horizon::{Holder, Horizon, horizon};
 pub use join::{Joined, join_operations};
-pub use log::{Log, acknowledged, grown_to, read_log, received, trim};
+pub use log::{Lag, Log, acknowledged, grown_to, lag, read_log, received, trim};
+pub use number::{Standing, claim, confirm, holds, peer_number, rewound, stands};
 pub use whole::{digests, join_replicas, replicas};
 
 use std::collections::BTreeMap;

@@ -90,7 +90,7 @@ impl Carts {
         }
         drop(rows);
         let rows: Vec<(Uuid, Uuid, CheckoutState, bool, Vec<u8>, bool)> = sqlx::query_as(
-            "select order_id, cart_id, state, origin is null, cut, begun_at < now() - make_interval(secs => $1)
+            "select order_id, cart_id, state, cart_is_own(origin), cut, begun_at < now() - make_interval(secs => $1)
              from cart_checkout",
         )
         .bind(UNDECIDED_MAX.as_secs_f64())
@@ -114,8 +114,10 @@ pub async fn unacknowledged(conn: &mut PgConnection, region: Region) -> Result<i
     sqlx::query_scalar(
         "select count(*) from cart_operation
          where origin is null and (transaction_id, position) > (
-             (select coalesce(max(acked_transaction), 0)::text::xid8 from cart_replica where replica = $1),
-             (select coalesce(max(acked_sequence), 0) from cart_replica where replica = $1)
+             (select coalesce(max(acked_transaction), 0)::text::xid8 from cart_replica
+              where replica = (select coalesce(max(replica), $1) from cart_replica where replica % 2 = $1 % 2)),
+             (select coalesce(max(acked_sequence), 0) from cart_replica
+              where replica = (select coalesce(max(replica), $1) from cart_replica where replica % 2 = $1 % 2))
          )",
     )
     .bind(i16::from(region.peer().replica()))

@@ -70,7 +70,10 @@ pub struct OrderLine {
 pub struct Return {
     pub order: OrderId,
     pub state: ReturnState,
+    /// What the units cost.
     pub amount_minor: i64,
+    /// What was paid back of it; none until that is known.
+    pub paid_minor: Option<i64>,
     /// Offers and units.
     pub lines: Vec<(String, i64)>,
 }
@@ -146,15 +149,15 @@ impl Orders {
 }
 
 async fn read_returns(conn: &mut PgConnection) -> Result<BTreeMap<RefundId, Return>, sqlx::Error> {
-    let rows: Vec<(Uuid, Uuid, ReturnState, i64)> =
-        sqlx::query_as("select return_id, order_id, state, amount_minor from order_return")
+    let rows: Vec<(Uuid, Uuid, ReturnState, i64, Option<i64>)> =
+        sqlx::query_as("select return_id, order_id, state, amount_minor, paid_minor from order_return")
             .fetch_all(&mut *conn)
             .await?;
     let mut returns: BTreeMap<_, _> = rows
         .into_iter()
-        .map(|(id, order, state, amount_minor)| {
+        .map(|(id, order, state, amount_minor, paid_minor)| {
             let order = OrderId::from_uuid(order);
-            (RefundId::from_uuid(id), Return { order, state, amount_minor, lines: Vec::new() })
+            (RefundId::from_uuid(id), Return { order, state, amount_minor, paid_minor, lines: Vec::new() })
         })
         .collect();
     let lines: Vec<(Uuid, String, i64)> =

@@ -45,6 +45,7 @@ pub enum PaymentState {
     Declined,
     Capturing,
     Captured,
+    Uncollected,
     Voiding,
     Voided,
 }
@@ -61,7 +62,10 @@ impl PaymentState {
 pub struct Refund {
     pub order: OrderId,
     pub state: RefundState,
+    /// What it pays back.
     pub amount_minor: i64,
+    /// What was asked for besides, and never came in.
+    pub unpaid_minor: i64,
     /// The provider's id of it.
     pub receipt: Option<String>,
 }
@@ -72,6 +76,7 @@ pub struct Refund {
 pub enum RefundState {
     Pending,
     Succeeded,
+    Cancelled,
 }
 
 /// An entry of the journal.
@@ -91,6 +96,13 @@ pub struct Posting {
     pub is_psp_receivable: bool,
     pub amount_minor: i64,
     pub currency: String,
+}
+
+impl Refund {
+    /// What the provider paid back, if it has.
+    pub fn paid_minor(&self) -> Option<i64> {
+        (self.state == RefundState::Succeeded && self.amount_minor > 0).then_some(self.amount_minor)
+    }
 }
 
 impl Payment {
@@ -141,12 +153,13 @@ impl Payments {
 }
 
 async fn read_refunds(conn: &mut PgConnection) -> Result<BTreeMap<RefundId, Refund>, sqlx::Error> {
-    let rows: Vec<(Uuid, Uuid, RefundState, i64, Option<String>)> =
-        sqlx::query_as("select refund_id, order_id, state, amount_minor, provider_refund_id from refund")
+    let rows: Vec<(Uuid, Uuid, RefundState, i64, i64, Option<String>)> =
+        sqlx::query_as("select refund_id, order_id, state, amount_minor, unpaid_minor, provider_refund_id from refund")
             .fetch_all(conn)
             .await?;
-    let refund = |(id, order, state, amount_minor, receipt)| {
-        (RefundId::from_uuid(id), Refund { order: OrderId::from_uuid(order), state, amount_minor, receipt })
+    let refund = |(id, order, state, amount_minor, unpaid_minor, receipt)| {
+        let order = OrderId::from_uuid(order);
+        (RefundId::from_uuid(id), Refund { order, state, amount_minor, unpaid_minor, receipt })
     };
     Ok(rows.into_iter().map(refund).collect())
 }
