@@ -122,9 +122,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let other = config.peer_cart_url.as_deref().map(|url| Dependency::new("peer-cart", url, peer())).transpose()?;
     let (guarded, asked, own, ended) = (pool.clone(), other.clone(), replica.clone(), shutdown.token());
-    workers.spawn("log-guard", move |token| {
-        keep_guard(guarded.clone(), asked.clone(), own.clone(), ended.clone(), token)
-    });
+    workers
+        .spawn("log-guard", move |token| keep_guard(guarded.clone(), asked.clone(), own.clone(), ended.clone(), token));
     if let Some(other) = other {
         let (pool, replica) = (pool.clone(), replica.clone());
         let watched = pool.clone();

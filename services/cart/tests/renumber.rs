@@ -37,9 +37,8 @@ async fn restore(pool: &PgPool, backup: &Backup) {
         let sql = format!("delete from {table}");
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut *transaction).await.unwrap();
         let overriding = if table == "cart_operation" { "overriding system value" } else { "" };
-        let sql = format!(
-            "insert into {table} {overriding} select (jsonb_populate_recordset(null::{table}, $1::jsonb)).*"
-        );
+        let sql =
+            format!("insert into {table} {overriding} select (jsonb_populate_recordset(null::{table}, $1::jsonb)).*");
         sqlx::query(sqlx::AssertSqlSafe(sql)).bind(rows).execute(&mut *transaction).await.unwrap();
     }
     sqlx::query("alter table cart_operation enable trigger cart_log_guard").execute(&mut *transaction).await.unwrap();
@@ -90,7 +89,11 @@ async fn a_database_that_lost_its_tail_goes_on_only_under_a_new_number(pool: PgP
     assert_eq!(look(&east.pool, Some(&west), &Replica::of(Region::East)).await.unwrap(), Found::Rewound);
 
     sqlx::query("select cart_renumber(3)").execute(&east.pool).await.unwrap();
-    assert_eq!(look(&east.pool, Some(&west), &regions.east.replica).await.unwrap(), Found::Renumbered, "the old process ends");
+    assert_eq!(
+        look(&east.pool, Some(&west), &regions.east.replica).await.unwrap(),
+        Found::Renumbered,
+        "the old process ends"
+    );
     let replica = Replica::claim(&east.pool, Region::East, &CancellationToken::new()).await.unwrap();
     assert_eq!(replica.id(), crdt::ReplicaId(3));
     regions.east_goes_on_as(replica).await;
@@ -151,5 +154,9 @@ async fn a_process_of_the_old_number_writes_nothing_more(pool: PgPool) {
         assert!(again.is_err(), "{wrong}");
     }
     let origins = "select count(*) from cart_operation where origin is distinct from 1";
-    assert_eq!(sqlx::query_scalar::<_, i64>(origins).fetch_one(&east.pool).await.unwrap(), 0, "what was, was replica 1's");
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(origins).fetch_one(&east.pool).await.unwrap(),
+        0,
+        "what was, was replica 1's"
+    );
 }

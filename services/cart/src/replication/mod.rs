@@ -69,7 +69,11 @@ impl Replica {
                 Ok(standing) => return Some(Self::numbered(standing.replica)),
                 Err(error) => {
                     failures += 1;
-                    tracing::warn!(error = &error as &dyn std::error::Error, failures, "the database's replica number is not known yet");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        failures,
+                        "the database's replica number is not known yet"
+                    );
                 }
             }
             tokio::select! {

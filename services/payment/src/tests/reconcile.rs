@@ -245,7 +245,14 @@ async fn an_accepted_difference_is_reported_again_only_when_it_changes(pool: PgP
     let report = books.run().await;
     assert_eq!(report.open.len(), 2);
     for open in &report.open {
-        assert!(books.world.store().settle_difference(open.id, "ada", "the provider's mistake, and paid for").await.unwrap());
+        assert!(
+            books
+                .world
+                .store()
+                .settle_difference(open.id, "ada", "the provider's mistake, and paid for")
+                .await
+                .unwrap()
+        );
     }
     books.agree_again(0).await;
     // Paying back what came in changes nothing of what was accepted.

@@ -14,14 +14,10 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const RENUMBER_WITHIN: Duration = Duration::from_secs(600);
 
 /// Renumbers the database of `region`, and restarts the service on it.
-pub(super) async fn run(
-    layout: &Layout,
-    region: Region,
-    to: Option<u8>,
-    print: &(dyn Fn(&str) + Sync),
-) -> Result<()> {
+pub(super) async fn run(layout: &Layout, region: Region, to: Option<u8>, print: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let mut here = connect(layout, region).await?;
-    let ours = known(&mut here, region).await.with_context(|| format!("{region}'s database does not tell its number"))?;
+    let ours =
+        known(&mut here, region).await.with_context(|| format!("{region}'s database does not tell its number"))?;
     let theirs = match connect(layout, region.peer()).await {
         Ok(mut there) => Some(known(&mut there, region).await?),
         Err(error) if to.is_none() => {
@@ -38,7 +34,10 @@ pub(super) async fn run(
         .await
         .context("the database did not renumber in time")?
         .context("the database refused")?;
-    print(&format!("{region}'s carts go on as replica {number}; what the database had forgotten comes from {}", region.peer()));
+    print(&format!(
+        "{region}'s carts go on as replica {number}; what the database had forgotten comes from {}",
+        region.peer()
+    ));
     let part = PartName::new(Zone::Region(region), "cart");
     let runs = platform::status(layout).await?.iter().any(|status| status.name == part && status.pid.is_some());
     if runs {
