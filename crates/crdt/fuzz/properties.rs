@@ -5,7 +5,7 @@ use crdt::codec::{
     decode_address, decode_context, decode_delta, decode_line, encode_address, encode_cart, encode_context,
     encode_delta, encode_line,
 };
-use crdt::{Cart, Contribution, Delta, ReplicaId, validate_from_peer, validate_joined};
+use crdt::{Cart, Delta, ReplicaId, validate_from_peer, validate_joined};
 
 type Text = String;
 type Change = Delta<Text, u64, Text>;
@@ -97,9 +97,8 @@ fn assert_invariants(state: &State) {
     let context = state.context();
     for (dot, contribution) in state.lines().flat_map(|(_, line)| line.entries()) {
         assert!(context.contains(dot), "entry {dot:?} was never seen");
-        if let Contribution::Add { added, removed, .. } = contribution {
-            assert!(removed <= added, "{removed} of {added} units removed");
-        }
+        let (gone, added) = (contribution.gone.end(), contribution.added);
+        assert!(gone <= added, "unit {gone} of {added} is gone");
     }
     assert!(state.address().dots().all(|dot| context.contains(dot)), "an assignment was never seen");
     assert!(state.lines().all(|(_, line)| !line.is_empty()), "a line without entries is kept");

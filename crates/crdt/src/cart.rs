@@ -69,22 +69,62 @@ impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
         Ok(self.apply(item, change))
     }
 
-    /// Replaces what was seen of `item`; see [`Line::set`].
+    /// Replaces all of `item`, of a cart that has no undecided checkouts; see [`Line::set`].
     ///
     /// # Errors
     /// [`CountersExhausted`].
     pub fn set(&mut self, replica: ReplicaId, item: K, quantity: u64, snapshot: S) -> Outcome<K, S, A> {
-        let change = self.line(&item).set(&self.context, replica, quantity, snapshot)?;
+        let line = self.line(&item);
+        let change = line.set(&line, &self.context, replica, quantity, snapshot)?;
         Ok(self.apply(item, change))
     }
 
-    /// Removes what was seen of `item`; see [`Line::remove`].
+    /// Replaces what `shown` shows of `item`: a view of this cart.
+    ///
+    /// # Errors
+    /// [`CountersExhausted`].
+    pub fn set_shown(
+        &mut self,
+        shown: &Self,
+        replica: ReplicaId,
+        item: K,
+        quantity: u64,
+        snapshot: S,
+    ) -> Outcome<K, S, A> {
+        let change = self.line(&item).set(&shown.line(&item), &self.context, replica, quantity, snapshot)?;
+        Ok(self.apply(item, change))
+    }
+
+    /// Removes all of `item`, of a cart that has no undecided checkouts; see [`Line::remove`].
     ///
     /// # Errors
     /// [`CountersExhausted`].
     pub fn remove(&mut self, replica: ReplicaId, item: K) -> Outcome<K, S, A> {
-        let change = self.line(&item).remove(&self.context, replica)?;
+        let line = self.line(&item);
+        let change = line.remove(&line, &self.context, replica)?;
         Ok(self.apply(item, change))
+    }
+
+    /// Removes what `shown` shows of `item`: a view of this cart.
+    ///
+    /// # Errors
+    /// [`CountersExhausted`].
+    pub fn remove_shown(&mut self, shown: &Self, replica: ReplicaId, item: K) -> Outcome<K, S, A> {
+        let change = self.line(&item).remove(&shown.line(&item), &self.context, replica)?;
+        Ok(self.apply(item, change))
+    }
+
+    /// What its shopper is shown: the cart without what the `undecided` cuts hold.
+    #[must_use]
+    pub fn view<'a>(&self, undecided: impl IntoIterator<Item = &'a Delta<K, S, A>>) -> Self
+    where
+        K: 'a,
+        S: 'a,
+        A: 'a,
+    {
+        let mut view = self.clone();
+        undecided.into_iter().for_each(|cut| view.join_delta(cut));
+        view
     }
 
     /// Assigns the delivery address; see [`MvRegister::assign`].
@@ -112,9 +152,12 @@ impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
         spent.into_iter().map(|(item, change)| self.apply(item, change)).collect()
     }
 
-    /// The cut of a checkout by `replica`: the delta that consumes exactly the lines seen now and leaves the address
-    /// alone. It is *not* joined: join it when the
-    /// order is placed, drop it when the order fails. Its dot must be taken at once, by joining [`Delta::tick`] of it.
+    /// The cut of a checkout by `replica`, to call on the [`Cart::view`] its shopper was shown: the delta that consumes exactly the units
+    /// shown, and leaves the address alone. It is *not* joined: join it when the order is placed, drop it when the order fails. Its dot must
+    /// be taken at once, by joining [`Delta::tick`] of it.
+    ///
+    /// It holds no unit that another undecided cut holds, since the view does not show those. So two checkouts that overlap are independent:
+    /// each takes what it was charged for, whatever becomes of the other.
     ///
     /// # Errors
     /// [`CountersExhausted`].
@@ -122,7 +165,10 @@ impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
         let operation = self.context.next_dot(replica)?;
         let mut cut = Delta::tick(operation);
         for (item, line) in &self.lines {
-            cut.push(item.clone(), line.cut(operation));
+            let change = line.cut(operation);
+            if !change.line.is_empty() {
+                cut.push(item.clone(), change);
+            }
         }
         Ok((operation, cut))
     }

@@ -6,7 +6,12 @@
 //!
 //! ```text
 //! context  = version, vector, cloud            vector, cloud = count, count * dot
-//! line     = version, entries                  entries = count, count * (dot, kind, units..., snapshot)
+//! line     = version, entries                  entries = count, count * (dot, contribution)
+//! contribution = 0, added, gone, snapshot      an add of which the first units are gone, or none
+//!              | 1, added, snapshot            a set of which nothing is gone, on top of none
+//!              | 2, added, parts, snapshot     any other add
+//!              | 3, added, parts, count, count * dot, snapshot     any other set: parts gone, sets below it
+//! parts    = count, count * (distance from the end of the one before, length)
 //! address  = version, siblings                 siblings = count, count * (dot, fate, value if it stands)
 //! delta    = version, vector, cloud, count, count * (item, entries), siblings
 //! dot      = replica byte, counter varint
@@ -31,8 +36,11 @@ pub const FORMAT_VERSION: u8 = 1;
 pub const LINES_MAX: usize = 3_000;
 /// Most replicas, numbered below this: nobody has as many regions yet. An address keeps one assignment of each.
 pub const REPLICAS_MAX: usize = 16;
-/// Most entries of one line: two per replica.
-pub const ENTRIES_MAX: usize = 2 * REPLICAS_MAX;
+/// Most entries of one line: of each replica [`crate::validate::OWN_ENTRIES_MAX`].
+pub const ENTRIES_MAX: usize = 1_024;
+/// Most ranges of units of one entry: twice what an edit may leave ([`crate::validate::OWN_PARTS_MAX`]), since two regions may have left
+/// different ones.
+pub const PARTS_MAX: usize = 1_024;
 /// Most dots in a version vector or a cloud. A delta of a full cart covers a few dots per line.
 pub const DOTS_MAX: usize = 4 * LINES_MAX;
 

@@ -44,6 +44,11 @@ impl<V> DotFun<V> {
         self.entries.is_empty()
     }
 
+    /// The value under `dot`.
+    pub fn get(&self, dot: Dot) -> Option<&V> {
+        self.position(dot).ok().map(|at| &self.entries[at].1)
+    }
+
     /// Puts `value` under `dot`, replacing what was there.
     pub fn insert(&mut self, dot: Dot, value: V) {
         match self.position(dot) {

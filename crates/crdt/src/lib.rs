@@ -12,14 +12,21 @@
 //! `DotFun` of Almeida, Shoker and Baquero: an entry that one side lacks although its context covers the entry's dot was
 //! removed there; an entry under the same dot on both sides joins by value.
 //!
-//! # Why an entry counts `added` and `removed`
+//! # Why an entry numbers its units
 //! The textbook OR-set keeps one dot per add, so its size grows with edits. Compacting a replica's adds into one
 //! entry under its newest dot bounds the size, but breaks intent: a remove that saw 2 units, concurrent with an add that
 //! moved the 2 to a new dot as 5, leaves 5 instead of 3; what was removed comes back. So an `Add` entry keeps its birth
-//! dot and two counters that only grow: units `added`, written by its owner alone, and units `removed`, which is the value of
-//! `added` that some remove saw. Both join by maximum, and what is left is exactly what no remove has seen. Because only
+//! dot and two values that only grow: how many units were `added`, written by its owner alone, and which of them are `gone`
+//! ([`Parts`]: ranges of unit numbers). They join by maximum and by union, and what is left is exactly what nobody has taken. Because only
 //! the owner adds, the owner may drop a spent entry ([`Line::retire`]), and a tombstone lives for one round trip.
-//! A line therefore has at most two entries per replica, however often it is edited.
+//!
+//! # Checkouts
+//! A checkout holds units of the cart until its order is decided: its *cut* names them, entry by entry. The shopper is shown the
+//! [`Cart::view`], the state without what undecided cuts hold. Whatever a shopper does (remove, set, another checkout) is done to what the
+//! view shows and names those units alone, never "all up to here": so held units are still there if their order is rejected, and two cuts
+//! that overlap in time take nothing of each other. A set that was made while a checkout held an earlier one stands *on top of* it
+//! ([`Kind::Set`]) and does not compete with it. Rejected checkouts leave a line with more entries and ranges than one edit would; the
+//! next remove, set or order takes all that shows, and they are one again. In between [`has_room`] bounds them.
 //!
 //! # Deltas
 //! An operation returns a [`Delta`]: what to join here and ship there. Its context holds the operation's dot, the dots of the
@@ -35,19 +42,22 @@ mod cart;
 pub mod codec;
 mod context;
 mod contribution;
+mod counted;
 mod delta;
 mod dot;
 mod dot_fun;
 mod line;
+mod parts;
 mod register;
 mod validate;
 
 pub use cart::Cart;
 pub use context::CausalContext;
-pub use contribution::Contribution;
+pub use contribution::{Contribution, Kind};
 pub use delta::Delta;
 pub use dot::{CountersExhausted, Dot, ReplicaId};
 pub use dot_fun::{DotFun, Lattice};
 pub use line::{Change, Line};
+pub use parts::Parts;
 pub use register::{Assignment, MvRegister};
-pub use validate::{HostileDelta, Overgrown, validate_from_peer, validate_joined};
+pub use validate::{HostileDelta, Overgrown, has_room, validate_from_peer, validate_joined};

@@ -1,11 +1,13 @@
 //! A line of the cart: the entries of one item, and the operations on them.
 
 use crate::context::CausalContext;
-use crate::contribution::Contribution;
+use crate::contribution::{Contribution, Kind};
+use crate::counted;
 use crate::dot::{CountersExhausted, Dot, ReplicaId};
 use crate::dot_fun::DotFun;
+use crate::parts::Parts;
 
-/// The entries of one item: at most one `Add` and one `Set` per replica.
+/// The entries of one item: of each replica one `Add`, one `Set`, and one more `Set` for each that an undecided checkout hides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Line<S> {
     pub(crate) entries: DotFun<Contribution<S>>,
@@ -27,19 +29,6 @@ impl<S> Default for Line<S> {
 }
 
 impl<S> Line<S> {
-    /// Units the shopper sees: the largest live set, and all live adds on top. Saturates, is never negative.
-    pub fn quantity(&self) -> u64 {
-        let mut largest_set = 0;
-        let mut adds = 0_u64;
-        for (_, contribution) in self.entries.iter() {
-            match contribution {
-                Contribution::Set { quantity, .. } => largest_set = largest_set.max(*quantity),
-                Contribution::Add { added, removed, .. } => adds = adds.saturating_add(added.saturating_sub(*removed)),
-            }
-        }
-        adds.saturating_add(largest_set)
-    }
-
     /// The entries, by dot.
     pub fn entries(&self) -> impl Iterator<Item = (Dot, &Contribution<S>)> {
         self.entries.iter()
@@ -50,14 +39,27 @@ impl<S> Line<S> {
         self.entries.is_empty()
     }
 
-    fn own_add(&self, replica: ReplicaId) -> Option<(Dot, &Contribution<S>)> {
-        self.entries
-            .iter()
-            .find(|(dot, contribution)| dot.replica == replica && matches!(contribution, Contribution::Add { .. }))
+    fn own(&self, replica: ReplicaId) -> impl Iterator<Item = (Dot, &Contribution<S>)> {
+        self.entries.iter().filter(move |(dot, _)| dot.replica == replica)
+    }
+
+    /// What is live of the entry under `dot`.
+    fn live(&self, dot: Dot) -> Parts {
+        self.entries.get(dot).map_or(Parts::none(), Contribution::live)
     }
 }
 
 impl<S: Ord + Clone> Line<S> {
+    /// Units the shopper sees: all live adds, and of the live sets the largest that stand together. Saturates, is never negative.
+    pub fn quantity(&self) -> u64 {
+        self.counted().into_iter().fold(0, |sum, (_, units, _)| u64::saturating_add(sum, units))
+    }
+
+    /// The entries that count, with their live units and their snapshots; together they are the quantity.
+    pub fn counted(&self) -> Vec<(Dot, u64, &S)> {
+        counted::counted(&self.entries)
+    }
+
     /// The snapshot the shopper sees. Concurrent adds may have snapshotted different prices: the least stands everywhere.
     pub fn snapshot(&self) -> Option<&S> {
         let live = self.entries.iter().filter(|(_, contribution)| contribution.live_units().is_some());
@@ -79,79 +81,101 @@ impl<S: Ord + Clone> Line<S> {
     ) -> Result<Change<S>, CountersExhausted> {
         let operation = context.next_dot(replica)?;
         let mut change = Change::of(operation);
-        match self.own_add(replica) {
-            Some((birth, Contribution::Add { added, removed, snapshot })) if removed < added => {
-                let added = added.saturating_add(quantity);
-                change.put(birth, Contribution::Add { added, removed: *removed, snapshot: snapshot.clone() });
+        self.own(replica).filter(|(_, own)| own.live_units().is_none()).for_each(|(dot, _)| change.context.insert(dot));
+        match self.own(replica).find(|(_, own)| own.kind == Kind::Add && own.live_units().is_some()) {
+            Some((birth, own)) => {
+                change.put(birth, Contribution { added: own.added.saturating_add(quantity), ..own.clone() });
             }
-            spent => {
-                if let Some((birth, _)) = spent {
-                    change.context.insert(birth);
-                }
+            None => {
                 let snapshot = self.snapshot().cloned().unwrap_or(snapshot);
-                change.put(operation, Contribution::Add { added: quantity, removed: 0, snapshot });
+                change.put(operation, Contribution::new(Kind::Add, quantity, snapshot));
             }
         }
         Ok(change)
     }
 
-    /// Replaces what `replica` has seen of the line by `quantity` units (at least 1; to empty it call [`Line::remove`]).
+    /// Replaces what was shown to the shopper by `quantity` units (at least 1; to empty the line call [`Line::remove`]).
     ///
-    /// `snapshot` is for a line that is not live.
+    /// `shown` is this line joined with the cuts of undecided checkouts: what they hide stays, should it show again.
+    /// `snapshot` is for a line that shows nothing.
     ///
     /// # Errors
     /// [`CountersExhausted`].
     pub fn set(
         &self,
+        shown: &Self,
         context: &CausalContext,
         replica: ReplicaId,
         quantity: u64,
         snapshot: S,
     ) -> Result<Change<S>, CountersExhausted> {
         let operation = context.next_dot(replica)?;
-        let mut change = self.without_seen(operation);
-        let snapshot = self.snapshot().cloned().unwrap_or(snapshot);
-        change.put(operation, Contribution::Set { quantity, snapshot });
+        let mut change = self.without(shown, operation);
+        let is_hidden = |(dot, entry): &(Dot, &Contribution<S>)| {
+            entry.kind != Kind::Add && entry.live_units().is_some() && shown.live(*dot).is_empty()
+        };
+        let atop = self.entries.iter().filter(is_hidden).map(|(dot, _)| dot).collect();
+        let snapshot = shown.snapshot().cloned().unwrap_or(snapshot);
+        change.put(operation, Contribution::new(Kind::Set { atop }, quantity, snapshot));
         Ok(change)
     }
 
-    /// Removes what `replica` has seen of the line, and nothing else.
+    /// Removes what was shown to the shopper, and nothing else; `shown` as for [`Line::set`].
     ///
     /// # Errors
     /// [`CountersExhausted`].
-    pub fn remove(&self, context: &CausalContext, replica: ReplicaId) -> Result<Change<S>, CountersExhausted> {
-        Ok(self.without_seen(context.next_dot(replica)?))
+    pub fn remove(
+        &self,
+        shown: &Self,
+        context: &CausalContext,
+        replica: ReplicaId,
+    ) -> Result<Change<S>, CountersExhausted> {
+        Ok(self.without(shown, context.next_dot(replica)?))
     }
 
-    /// Drops `replica`'s own spent `Add` entry, if it has one: nobody else ever adds to it, so it is done with.
+    /// Drops `replica`'s own spent entries, if it has any: nobody else ever adds to them, so they are done with.
     /// Call it after a join and ship the result; it is what ends tombstones.
     ///
     /// It takes no dot of its own: nothing that a shopper sees changes, so the version must not move.
     pub fn retire(&self, replica: ReplicaId) -> Option<Change<S>> {
-        let (birth, contribution) = self.own_add(replica)?;
-        contribution.live_units().is_none().then(|| Change::of(birth))
+        let spent = self.own(replica).filter(|(_, own)| own.live_units().is_none()).map(|(dot, _)| dot);
+        let context: CausalContext = spent.collect();
+        let is_some = context != CausalContext::new();
+        is_some.then(|| Change { line: Self::default(), context })
     }
 
-    /// What a checkout under the dot `operation` consumes of this line: everything seen.
+    /// What a checkout under the dot `operation` consumes of this line: the units that it shows, which are what its shopper is charged for.
     ///
-    /// SUBTLE: unlike a remove it only marks its replica's own `Add` entry and never drops it, because a cut is joined
-    /// later, and the same entry may have grown by then: dropping it would lose the units added meanwhile.
+    /// SUBTLE: it marks units and never drops an entry, because a cut is joined later: by then its entry may have grown, or hold
+    /// units that another checkout hides, and both must stay.
     pub(crate) fn cut(&self, operation: Dot) -> Change<S> {
         let mut change = Change::of(operation);
-        for (dot, contribution) in self.entries.iter() {
-            change.mark_removed(dot, contribution);
-        }
+        self.entries.iter().for_each(|(dot, entry)| change.mark_gone(dot, entry, entry.live()));
         change
     }
 
-    /// The change that removes all seen entries: own `Add` entries are dropped, others' are marked.
-    fn without_seen(&self, operation: Dot) -> Change<S> {
+    /// Of two cuts' lines: how many units both take, counted as a line counts them.
+    pub fn taken_by_both(&self, other: &Self) -> u64 {
+        let mut both = Self::default();
+        for (dot, entry) in self.entries.iter() {
+            let Some(theirs) = other.entries.get(dot) else { continue };
+            let left = entry.gone.common(&theirs.gone).rest_of(entry.added);
+            both.entries.insert(dot, Contribution { gone: left, ..entry.clone() });
+        }
+        both.quantity()
+    }
+
+    /// The change that removes everything that `shown` shows. What nothing is left of is dropped, of an add by its owner alone: anybody
+    /// else would drop what the owner is adding to it.
+    fn without(&self, shown: &Self, operation: Dot) -> Change<S> {
         let mut change = Change::of(operation);
-        for (dot, contribution) in self.entries.iter() {
-            if dot.replica == operation.replica {
+        for (dot, entry) in self.entries.iter() {
+            let seen = shown.live(dot);
+            let may_drop = dot.replica == operation.replica || entry.kind != Kind::Add;
+            if may_drop && seen == entry.live() {
                 change.context.insert(dot);
             } else {
-                change.mark_removed(dot, contribution);
+                change.mark_gone(dot, entry, seen);
             }
         }
         change
@@ -171,7 +195,7 @@ impl<S: Ord + Clone> Line<S> {
 }
 
 impl<S> Change<S> {
-    /// No entries, and a context of one dot: that of an operation, or of an entry that is dropped.
+    /// No entries, and a context of one dot: that of an operation.
     fn of(dot: Dot) -> Self {
         Self { line: Line::default(), context: [dot].into_iter().collect() }
     }
@@ -183,14 +207,10 @@ impl<S> Change<S> {
 }
 
 impl<S: Clone> Change<S> {
-    /// Removes an entry without dropping what its owner may add to it later: an `Add` is marked, a `Set` is covered.
-    fn mark_removed(&mut self, dot: Dot, contribution: &Contribution<S>) {
-        match contribution {
-            Contribution::Add { added, snapshot, .. } => {
-                let spent = Contribution::Add { added: *added, removed: *added, snapshot: snapshot.clone() };
-                self.put(dot, spent);
-            }
-            Contribution::Set { .. } => self.context.insert(dot),
+    /// Takes `units` of an entry, which stays.
+    fn mark_gone(&mut self, dot: Dot, entry: &Contribution<S>, units: Parts) {
+        if !units.is_empty() {
+            self.put(dot, Contribution { gone: units, ..entry.clone() });
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What a delta from the other region must satisfy before it is joined.
 
-use crate::codec::{DOTS_MAX, ENTRIES_MAX};
+use std::collections::BTreeMap;
+
+use crate::codec::{DOTS_MAX, ENTRIES_MAX, PARTS_MAX, REPLICAS_MAX};
 use crate::context::CausalContext;
 use crate::delta::Delta;
 use crate::dot::{Dot, ReplicaId};
@@ -40,18 +42,28 @@ pub fn validate_from_peer<K, S, A>(
     }
 }
 
-/// What a join made is larger than the decoders let in, so it must not be stored: nobody could read it again.
+/// Most entries of one line that a replica's own edits leave: an add and a set, and one set more for each that an open or a rejected checkout
+/// has held. All replicas together stay within [`ENTRIES_MAX`].
+pub const OWN_ENTRIES_MAX: usize = ENTRIES_MAX / REPLICAS_MAX;
+/// Most ranges of units of one entry that an edit leaves, those that open checkouts hold counted in: were all their orders placed, no more
+/// ranges would be gone than these.
+pub const OWN_PARTS_MAX: usize = PARTS_MAX / 2;
+
+/// What a join or an edit made is larger than the decoders let in, so it must not be stored: nobody could read it again.
 ///
-/// Honest replicas do not come near: a line has two entries per replica, and a few more while deltas are late. Deltas that pass one
-/// by one can still add up to it when a peer means harm.
+/// Honest replicas do not come near by joining, since [`has_room`] bounds their edits. Deltas that pass one by one can still add up to it
+/// when a peer means harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Overgrown {
     /// The causal context has too many gaps.
     #[error("causal context of {0} dots is larger than {DOTS_MAX}")]
     Context(usize),
     /// A line has too many entries.
-    #[error("line of {0} entries is larger than {ENTRIES_MAX}")]
+    #[error("line of {0} entries is too large")]
     Line(usize),
+    /// An entry has its units taken in too many parts.
+    #[error("entry of {0} parts is too large")]
+    Parts(usize),
 }
 
 /// Checks what joining a peer's delta made, before it is stored.
@@ -66,6 +78,40 @@ pub fn validate_joined<'a, S: 'a>(
     if dots > DOTS_MAX {
         return Err(Overgrown::Context(dots));
     }
-    let entries = lines.into_iter().map(|line| line.entries().count()).max().unwrap_or(0);
-    if entries > ENTRIES_MAX { Err(Overgrown::Line(entries)) } else { Ok(()) }
+    for line in lines {
+        let entries = line.entries().count();
+        if entries > ENTRIES_MAX {
+            return Err(Overgrown::Line(entries));
+        }
+        let parts = line.entries().map(|(_, entry)| entry.gone.ranges().len()).max().unwrap_or(0);
+        if parts > PARTS_MAX {
+            return Err(Overgrown::Parts(parts));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a line which an edit or a checkout of `replica` has left, with all the cuts of it that are undecided (the new one too),
+/// can still be read, whichever of their orders are placed and whatever the other region does meanwhile.
+///
+/// # Errors
+/// [`Overgrown`]: do not store the edit. Removing or ordering all that the line shows makes it small again.
+pub fn has_room<'a, S: 'a>(
+    line: &'a Line<S>,
+    cuts: impl IntoIterator<Item = &'a Line<S>>,
+    replica: ReplicaId,
+) -> Result<(), Overgrown> {
+    let own = line.entries().filter(|(dot, _)| dot.replica == replica).count();
+    if own > OWN_ENTRIES_MAX {
+        return Err(Overgrown::Line(own));
+    }
+    let mut parts: BTreeMap<Dot, usize> = BTreeMap::new();
+    let held = cuts.into_iter().flat_map(Line::entries);
+    for (dot, entry) in line.entries().chain(held) {
+        *parts.entry(dot).or_default() += entry.gone.ranges().len();
+    }
+    match parts.into_values().max() {
+        Some(parts) if parts > OWN_PARTS_MAX => Err(Overgrown::Parts(parts)),
+        _ => Ok(()),
+    }
 }

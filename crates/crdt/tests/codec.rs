@@ -4,11 +4,11 @@
 mod world;
 
 use crdt::codec::{
-    DecodeError, ENTRIES_MAX, FORMAT_VERSION, decode_address, decode_context, decode_delta, decode_line,
+    DecodeError, ENTRIES_MAX, FORMAT_VERSION, Wire as _, decode_address, decode_context, decode_delta, decode_line,
     encode_address, encode_cart, encode_context, encode_delta, encode_line,
 };
 use crdt::{
-    CausalContext, Change as LineChange, Contribution, Delta, Dot, HostileDelta, Line, Overgrown, ReplicaId,
+    CausalContext, Change as LineChange, Delta, Dot, HostileDelta, Kind, Line, Overgrown, Parts, ReplicaId, has_room,
     validate_from_peer, validate_joined,
 };
 use proptest::prelude::*;
@@ -126,7 +126,7 @@ fn a_decoder_with_two_forms_of_a_value_is_caught_and_shrunk() {
 
 #[test]
 fn each_way_to_be_malformed_has_its_own_error() {
-    let cases: [(&str, &[u8], DecodeError); 14] = [
+    let cases: [(&str, &[u8], DecodeError); 20] = [
         ("empty", &[], DecodeError::Truncated),
         ("from the future", &[2, 0, 0, 0, 0], DecodeError::UnknownVersion(2)),
         ("bytes left over", &[1, 0, 0, 0, 0, 7], DecodeError::TrailingBytes(1)),
@@ -141,6 +141,12 @@ fn each_way_to_be_malformed_has_its_own_error() {
         ("a list longer than the input", &[1, 0xff, 0x7f], DecodeError::TooLong(16_383)),
         ("more removed than added", &[1, 0, 0, 1, 1, 1, 1, 1, 0, 1, 2, 1, 0], DecodeError::UnitsOutOfRange),
         ("an unknown kind", &[1, 0, 0, 1, 1, 1, 1, 1, 9, 1, 1, 1, 0], DecodeError::UnknownKind(9)),
+        ("a part beyond what was added", &add_in_parts(&[1, 1, 2]), DecodeError::UnitsOutOfRange),
+        ("a part of no units", &add_in_parts(&[1, 1, 0]), DecodeError::NotCanonical),
+        ("parts that touch", &add_in_parts(&[2, 0, 1, 0, 1]), DecodeError::NotCanonical),
+        ("the first units in the form for others", &add_in_parts(&[1, 0, 1]), DecodeError::NotCanonical),
+        ("a set of nothing gone, on none, in parts", &in_a_line(&[3, 2, 0, 0, 7]), DecodeError::NotCanonical),
+        ("sets below out of order", &in_a_line(&[3, 2, 0, 2, 1, 2, 1, 1, 7]), DecodeError::NotCanonical),
         ("an unknown fate", &[1, 0, 0, 0, 1, 1, 1, 2, 1], DecodeError::UnknownKind(2)),
         ("two siblings of one replica", &[1, 0, 0, 0, 2, 1, 1, 0, 1, 1, 2, 0, 2], DecodeError::NotCanonical),
         ("siblings out of order", &[1, 0, 0, 0, 2, 2, 1, 0, 1, 1, 1, 0, 2], DecodeError::NotCanonical),
@@ -148,6 +154,77 @@ fn each_way_to_be_malformed_has_its_own_error() {
     ];
     for (what, input, error) in cases {
         assert_eq!(decode(input), Err(error), "{what}");
+    }
+}
+
+/// A delta of item 1 with one entry, whose contribution is `bytes`.
+fn in_a_line(bytes: &[u8]) -> Vec<u8> {
+    [&[1, 0, 0, 1, 1, 1, 1, 1], bytes, &[0]].concat()
+}
+
+/// The same, of an add of 2 units at price 7 with these parts gone.
+fn add_in_parts(parts: &[u8]) -> Vec<u8> {
+    in_a_line(&[&[2, 2], parts, &[7]].concat())
+}
+
+/// What an earlier version of this code stored, or has sent and is still under way.
+#[test]
+fn bytes_of_an_earlier_version_mean_what_they_meant_and_are_written_again_as_they_were() {
+    let add = [FORMAT_VERSION, 1, 1, 3, 0, 5, 2, 7];
+    let line = decode_line::<Price>(&add).unwrap();
+    let (dot, entry) = line.entries().next().unwrap();
+    assert_eq!((dot, &entry.kind, entry.added, &entry.gone), (Dot::new(id(0), 3), &Kind::Add, 5, &Parts::first(2)));
+    assert_eq!((line.quantity(), encode_line(&line)), (3, add.to_vec()));
+
+    let set = [FORMAT_VERSION, 1, 1, 4, 1, 5, 7];
+    let line = decode_line::<Price>(&set).unwrap();
+    assert_eq!((line.quantity(), encode_line(&line)), (5, set.to_vec()));
+}
+
+/// An add and a set, each ordered before the next one, and every second order rejected: as many entries and parts as edits leave.
+#[test]
+fn an_edit_that_would_outgrow_its_decoder_is_found_out_before_it_is_stored() {
+    let mut state = State::default();
+    let mut cuts: Vec<Change> = Vec::new();
+    let mut refused = None;
+    for _ in 0..1_000 {
+        let shown = state.view(&cuts);
+        state.set_shown(&shown, id(0), 1, 2, 7).unwrap();
+        let (operation, cut) = state.view(&cuts).cut(id(0)).unwrap();
+        state.join_delta(&Change::tick(operation));
+        cuts.push(cut);
+        let line = state.lines().next().unwrap().1;
+        let fits = has_room(line, cuts.iter().filter_map(|cut| cut.lines.get(&1)), id(0));
+        assert!(decode(&bytes(&state)).is_ok(), "what has room can be read");
+        if let Err(overgrown) = fits {
+            refused = Some(overgrown);
+            break;
+        }
+    }
+    assert_eq!(refused, Some(Overgrown::Line(65)));
+    // All of them rejected: all show, and the next removal makes the line as small as ever.
+    assert_eq!(state.visible().next(), Some((&1, 130, &7)));
+    state.remove(id(0), 1).unwrap();
+    assert_eq!(state.lines().count(), 0);
+}
+
+#[test]
+fn units_taken_in_too_many_parts_are_found_out_before_they_are_stored() {
+    let mut state = State::default();
+    let mut cuts: Vec<Change> = Vec::new();
+    for order in 0..1_024 {
+        state.add(id(0), 1, 1, 7).unwrap();
+        let (_, cut) = state.view(&cuts).cut(id(0)).unwrap();
+        // Every second order is placed at once, the others stay open.
+        if order % 2 == 0 {
+            state.join_delta(&cut)
+        } else {
+            cuts.push(cut)
+        }
+        let line = state.lines().next().unwrap().1;
+        let fits = has_room(line, cuts.iter().filter_map(|cut| cut.lines.get(&1)), id(0));
+        assert_eq!(fits.is_ok(), order <= 512, "after order {order}");
+        assert!(order > 512 || decode(&bytes(&state)).is_ok());
     }
 }
 
@@ -190,9 +267,10 @@ fn a_delta_with_an_address_outside_its_context_is_refused() {
 fn harmless_deltas_that_add_up_to_a_line_too_large_to_read_are_refused_before_it_is_stored() {
     let mut state = State::default();
     for counter in 1..=ENTRIES_MAX as u64 + 1 {
-        let bytes = [FORMAT_VERSION, 1, 2, counter as u8, 1, 1, 5];
+        let mut bytes = vec![FORMAT_VERSION, 1];
+        Dot::new(ReplicaId(2), counter).write(&mut bytes);
+        bytes.extend([1, 1, 5]);
         let line = decode_line(&bytes).unwrap();
-        assert!(matches!(line.entries().next(), Some((_, Contribution::Set { quantity: 1, snapshot: 5 }))));
         let context = [Dot::new(ReplicaId(2), counter)].into_iter().collect();
         let delta = Change::of_line(1, LineChange { line, context });
         assert_eq!(validate_from_peer(&delta, id(0), state.context()), Ok(()));

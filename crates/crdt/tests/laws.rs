@@ -93,7 +93,8 @@ proptest! {
     fn prop_metadata_is_bounded_by_replicas_not_by_edits(steps in steps(3, false)) {
         let world = World::after(3, &steps, REAL);
         for state in &world.states {
-            prop_assert!(state.lines().all(|(_, line)| line.entries().count() <= 2 * 3));
+            // Two of each replica, and a set for each checkout that has held one.
+            prop_assert!(state.lines().all(|(_, line)| line.entries().count() <= 2 * 3 + world.checkouts.len()));
             prop_assert!(state.address().values().count() <= 3);
         }
     }

@@ -117,8 +117,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let placed = placed.clone();
         async move { placed.run(token).await }
     });
-    let store = pool.clone();
-    workers.spawn("overdue-checkouts", move |token| settle_overdue_checkouts(store.clone(), orders.clone(), token));
+    let (store, own) = (pool.clone(), replica.id());
+    workers
+        .spawn("overdue-checkouts", move |token| settle_overdue_checkouts(store.clone(), orders.clone(), own, token));
 
     let other = config.peer_cart_url.as_deref().map(|url| Dependency::new("peer-cart", url, peer())).transpose()?;
     let (guarded, asked, own, ended) = (pool.clone(), other.clone(), replica.clone(), shutdown.token());

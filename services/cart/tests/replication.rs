@@ -208,6 +208,26 @@ async fn what_was_ordered_twice_is_told_by_a_repair_as_well(pool: PgPool) {
     }
 }
 
+/// A line that was removed, added anew and ordered here has nothing in common with the old one, which was ordered there.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn units_that_were_removed_and_added_anew_are_not_ordered_twice_in_either_region(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    east.add("1", "offer-1", 2).await;
+    regions.converge().await;
+    regions.cut();
+    east.remove("2", "offer-1").await.unwrap();
+    let anew = east.add("3", "offer-1", 2).await;
+    let east_order = east.checkout("east", &anew.version).await.unwrap();
+    let west_order = west.checkout("west", &west.get().await.version).await.unwrap();
+    east.consume(&east_order.order_id).await;
+    west.consume(&west_order.order_id).await;
+    regions.connect();
+    regions.converge().await;
+    assert_eq!([east.get().await.ordered_twice, west.get().await.ordered_twice], [vec![], vec![]]);
+}
+
 /// The shopper sees what was ordered twice, and by which orders, and may cancel one.
 async fn shows_ordered_twice(side: &Shopper, offer: &str, quantity: i64, orders: [&BeginCheckoutResponse; 2]) {
     let twice = side.get().await.ordered_twice;
@@ -216,6 +236,25 @@ async fn shows_ordered_twice(side: &Shopper, offer: &str, quantity: i64, orders:
     let mut orders = orders.map(|order| order.order_id.clone());
     orders.sort();
     assert_eq!(twice[0].order_ids, orders);
+}
+
+/// A row that one region has and the other has not is a difference like any other.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn what_one_region_alone_knows_to_be_ordered_twice_is_repaired(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let west = regions.west.shopper.clone();
+    west.add("1", "offer-1", 2).await;
+    regions.converge().await;
+    sqlx::query(
+        "insert into cart_ordered_twice
+         select cart_id, 'offer-1', '00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-000000000002', 2 from cart",
+    )
+    .execute(&west.pool)
+    .await
+    .unwrap();
+    regions.converge().await;
+    assert_eq!(regions.east.shopper.get().await.ordered_twice.len(), 1);
 }
 
 /// The other region has more of the log than there is: a backup came back under the old replica number.
@@ -416,7 +455,7 @@ async fn an_address_that_is_out_of_bounds_is_refused_from_a_peer(pool: PgPool) {
     };
     let creation = Creation { owner_id: west.owner_id.parse().unwrap(), idempotency_key: "cart".parse().unwrap() };
     let state = with_a_control_character(encode_cart(&cart));
-    let whole = CartReplica { creation, state, checkouts: Vec::new() };
+    let whole = CartReplica { creation, state, checkouts: Vec::new(), ordered_twice: Vec::new() };
     let (here, there, through) = (west.replica.id(), east.replica.id(), Position { transaction: 1, sequence: 1 });
     let before = west.get().await;
     let mut transaction = west.pool.begin().await.unwrap();

@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 
 use super::reader::{DecodeError, Reader};
-use super::{DOTS_MAX, ENTRIES_MAX, REPLICAS_MAX};
+use super::{DOTS_MAX, ENTRIES_MAX, PARTS_MAX, REPLICAS_MAX};
 use crate::context::CausalContext;
-use crate::contribution::Contribution;
+use crate::contribution::{Contribution, Kind};
 use crate::dot::{Dot, ReplicaId};
 use crate::dot_fun::DotFun;
 use crate::line::Line;
+use crate::parts::Parts;
 use crate::register::{Fate, MvRegister};
 
 /// Something with a canonical binary form. Implemented by the owner of an item key, a snapshot or an address.
@@ -24,6 +25,8 @@ pub trait Wire: Sized {
 
 const KIND_ADD: u8 = 0;
 const KIND_SET: u8 = 1;
+const KIND_ADD_IN_PARTS: u8 = 2;
+const KIND_SET_IN_PARTS: u8 = 3;
 
 const FATE_STANDS: u8 = 0;
 const FATE_REPLACED: u8 = 1;
@@ -113,37 +116,100 @@ fn read_dots(reader: &mut Reader<'_>) -> Result<Vec<Dot>, DecodeError> {
 }
 
 impl<S: Wire> Wire for Contribution<S> {
+    /// Each value has one kind: the later two are for what the earlier two cannot say, so that what they can say keeps its bytes for ever.
     fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Add { added, removed, snapshot } => {
+        let atop: &[Dot] = if let Kind::Set { atop } = &self.kind { atop } else { &[] };
+        match (&self.kind, first_gone(&self.gone)) {
+            (Kind::Add, Some(gone)) => {
                 out.push(KIND_ADD);
-                write_varint(out, *added);
-                write_varint(out, *removed);
-                snapshot.write(out);
+                write_varint(out, self.added);
+                write_varint(out, gone);
             }
-            Self::Set { quantity, snapshot } => {
+            (Kind::Set { .. }, Some(0)) if atop.is_empty() => {
                 out.push(KIND_SET);
-                write_varint(out, *quantity);
-                snapshot.write(out);
+                write_varint(out, self.added);
             }
+            (Kind::Add, None) => {
+                out.push(KIND_ADD_IN_PARTS);
+                write_varint(out, self.added);
+                self.gone.write(out);
+            }
+            (Kind::Set { .. }, _) => {
+                out.push(KIND_SET_IN_PARTS);
+                write_varint(out, self.added);
+                self.gone.write(out);
+                write_count(out, atop.len());
+                atop.iter().for_each(|dot| dot.write(out));
+            }
+        }
+        self.snapshot.write(out);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let kind = reader.byte()?;
+        if kind > KIND_SET_IN_PARTS {
+            return Err(DecodeError::UnknownKind(kind));
+        }
+        let added = reader.varint()?;
+        let gone = match kind {
+            KIND_ADD => Parts::first(reader.varint()?),
+            KIND_SET => Parts::none(),
+            _ => Parts::read(reader)?,
+        };
+        if added == 0 || gone.end() > added {
+            return Err(DecodeError::UnitsOutOfRange);
+        }
+        let (kind, is_plain) = match kind {
+            KIND_ADD | KIND_ADD_IN_PARTS => (Kind::Add, kind == KIND_ADD_IN_PARTS && first_gone(&gone).is_some()),
+            KIND_SET => (Kind::Set { atop: Vec::new() }, false),
+            _ => {
+                let atop = read_ascending(reader)?;
+                let is_plain = atop.is_empty() && gone.is_empty();
+                (Kind::Set { atop }, is_plain)
+            }
+        };
+        if is_plain {
+            return Err(DecodeError::NotCanonical);
+        }
+        Ok(Self { kind, added, gone, snapshot: S::read(reader)? })
+    }
+}
+
+/// How many units are gone, if it is the first ones.
+fn first_gone(gone: &Parts) -> Option<u64> {
+    match gone.ranges() {
+        [] => Some(0),
+        [(0, until)] => Some(*until),
+        _ => None,
+    }
+}
+
+fn read_ascending(reader: &mut Reader<'_>) -> Result<Vec<Dot>, DecodeError> {
+    let count = reader.count(ENTRIES_MAX)?;
+    let dots = (0..count).map(|_| Dot::read(reader)).collect::<Result<Vec<_>, _>>()?;
+    if dots.windows(2).all(|pair| pair[0] < pair[1]) { Ok(dots) } else { Err(DecodeError::NotCanonical) }
+}
+
+impl Wire for Parts {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_count(out, self.ranges().len());
+        let mut last = 0;
+        for &(from, until) in self.ranges() {
+            write_varint(out, from - last);
+            write_varint(out, until - from);
+            last = until;
         }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match reader.byte()? {
-            KIND_ADD => {
-                let (added, removed) = (reader.varint()?, reader.varint()?);
-                if added == 0 || removed > added {
-                    return Err(DecodeError::UnitsOutOfRange);
-                }
-                Ok(Self::Add { added, removed, snapshot: S::read(reader)? })
-            }
-            KIND_SET => match reader.varint()? {
-                0 => Err(DecodeError::UnitsOutOfRange),
-                quantity => Ok(Self::Set { quantity, snapshot: S::read(reader)? }),
-            },
-            kind => Err(DecodeError::UnknownKind(kind)),
+        let mut ranges = Vec::new();
+        let mut last = 0_u64;
+        for _ in 0..reader.count(PARTS_MAX)? {
+            let from = last.checked_add(reader.varint()?).ok_or(DecodeError::UnitsOutOfRange)?;
+            last = from.checked_add(reader.varint()?).ok_or(DecodeError::UnitsOutOfRange)?;
+            ranges.push((from, last));
         }
+        Self::from_canonical(ranges).ok_or(DecodeError::NotCanonical)
     }
 }
 

@@ -4,6 +4,8 @@
 
 pub mod broken;
 
+use std::collections::BTreeMap;
+
 use crdt::{Cart, Delta, ReplicaId};
 use proptest::prelude::*;
 
@@ -44,8 +46,12 @@ pub enum Step {
     BeginCheckout {
         replica: usize,
     },
-    /// Joins a checkout that was begun, at the replica where it was begun.
+    /// Joins the cut of a checkout that was begun, at the replica where it was begun.
     PlaceOrder {
+        checkout: prop::sample::Index,
+    },
+    /// Drops the cut of a checkout that was begun, at the replica where it was begun.
+    RejectOrder {
         checkout: prop::sample::Index,
     },
     /// Delivers any delta made so far, again and out of order if it comes so.
@@ -72,8 +78,9 @@ pub fn steps(replicas: usize, deltas: bool) -> impl Strategy<Value = Vec<Step>> 
         1 => (replica.clone(), 1_u64..4).prop_map(|(replica, address)| Step::Assign { replica, address }),
         1 => replica.clone().prop_map(|replica| Step::Clear { replica }),
         1 => replica.clone().prop_map(|replica| Step::Retire { replica }),
-        1 => replica.clone().prop_map(|replica| Step::BeginCheckout { replica }),
+        2 => replica.clone().prop_map(|replica| Step::BeginCheckout { replica }),
         1 => any::<prop::sample::Index>().prop_map(|checkout| Step::PlaceOrder { checkout }),
+        1 => any::<prop::sample::Index>().prop_map(|checkout| Step::RejectOrder { checkout }),
         3 => (any::<prop::sample::Index>(), any::<bool>(), replica.clone(), replica).prop_map(
             move |(delta, whole, from, to)| if whole || !deltas { Step::Sync { from, to } } else { Step::Deliver { delta, to } }
         ),
@@ -86,10 +93,20 @@ pub struct Checkout {
     pub cut: Change,
 }
 
+/// What a replica knows of a checkout. It only moves down this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    Undecided,
+    Rejected,
+    Placed,
+}
+
 pub struct World {
     pub states: Vec<State>,
     pub deltas: Vec<Change>,
     pub checkouts: Vec<Checkout>,
+    /// By replica: the checkouts it has heard of. They travel with whole states, as a store sends them.
+    pub known: Vec<BTreeMap<usize, Fate>>,
     joins: Joins,
 }
 
@@ -108,7 +125,21 @@ impl World {
     }
 
     pub fn with(replicas: usize, joins: Joins) -> Self {
-        Self { states: vec![State::default(); replicas], deltas: Vec::new(), checkouts: Vec::new(), joins }
+        let known = vec![BTreeMap::new(); replicas];
+        Self { states: vec![State::default(); replicas], deltas: Vec::new(), checkouts: Vec::new(), known, joins }
+    }
+
+    /// What a shopper is shown at a replica: its state without what the checkouts hold that it knows to be undecided.
+    pub fn view(&self, replica: usize) -> State {
+        let undecided = self.known[replica].iter().filter(|(_, fate)| **fate == Fate::Undecided);
+        self.states[replica].view(undecided.map(|(at, _)| &self.checkouts[*at].cut))
+    }
+
+    /// The checkout and its replica, if that one has not decided it yet.
+    fn undecided(&self, checkout: &prop::sample::Index) -> Option<(usize, usize)> {
+        let at = (!self.checkouts.is_empty()).then(|| checkout.index(self.checkouts.len()))?;
+        let replica = self.checkouts[at].replica;
+        (self.known[replica][&at] == Fate::Undecided).then_some((at, replica))
     }
 
     pub fn after(replicas: usize, steps: &[Step], joins: Joins) -> Self {
@@ -124,11 +155,14 @@ impl World {
                 self.deltas.push(delta);
             }
             Step::Set { replica, item, quantity, price } => {
-                let delta = self.states[*replica].set(id(*replica), *item, *quantity, *price).unwrap();
+                let shown = self.view(*replica);
+                let set = self.states[*replica].set_shown(&shown, id(*replica), *item, *quantity, *price);
+                let delta = set.unwrap();
                 self.deltas.push(delta);
             }
             Step::Remove { replica, item } => {
-                let delta = self.states[*replica].remove(id(*replica), *item).unwrap();
+                let shown = self.view(*replica);
+                let delta = self.states[*replica].remove_shown(&shown, id(*replica), *item).unwrap();
                 self.deltas.push(delta);
             }
             Step::Assign { replica, address } => {
@@ -144,17 +178,24 @@ impl World {
                 self.deltas.extend(deltas);
             }
             Step::BeginCheckout { replica } => {
-                let (operation, cut) = self.states[*replica].cut(id(*replica)).unwrap();
-                let tick = Change::tick(operation);
-                self.states[*replica].join_delta(&tick);
-                self.deltas.push(tick);
+                let (operation, cut) = self.view(*replica).cut(id(*replica)).unwrap();
+                self.tick(*replica, operation);
+                self.known[*replica].insert(self.checkouts.len(), Fate::Undecided);
                 self.checkouts.push(Checkout { replica: *replica, cut });
             }
             Step::PlaceOrder { checkout } => {
-                if !self.checkouts.is_empty() {
-                    let checkout = checkout.get(&self.checkouts);
-                    (self.joins.delta)(&mut self.states[checkout.replica], &checkout.cut);
-                    self.deltas.push(checkout.cut.clone());
+                if let Some((at, replica)) = self.undecided(checkout) {
+                    let cut = self.checkouts[at].cut.clone();
+                    (self.joins.delta)(&mut self.states[replica], &cut);
+                    self.deltas.push(cut);
+                    self.known[replica].insert(at, Fate::Placed);
+                }
+            }
+            Step::RejectOrder { checkout } => {
+                if let Some((at, replica)) = self.undecided(checkout) {
+                    let operation = self.states[replica].context().next_dot(id(replica)).unwrap();
+                    self.tick(replica, operation);
+                    self.known[replica].insert(at, Fate::Rejected);
                 }
             }
             Step::Deliver { delta, to } => {
@@ -163,10 +204,21 @@ impl World {
                 }
             }
             Step::Sync { from, to } => {
-                let from = self.states[*from].clone();
-                (self.joins.state)(&mut self.states[*to], &from);
+                let state = self.states[*from].clone();
+                (self.joins.state)(&mut self.states[*to], &state);
+                for (checkout, fate) in self.known[*from].clone() {
+                    let known = self.known[*to].entry(checkout).or_insert(fate);
+                    *known = fate.max(*known);
+                }
             }
         }
+    }
+
+    /// An operation that moves the version on and nothing else.
+    fn tick(&mut self, replica: usize, operation: crdt::Dot) {
+        let tick = Change::tick(operation);
+        self.states[replica].join_delta(&tick);
+        self.deltas.push(tick);
     }
 
     /// Every delta to every replica, each twice, in an order that `shuffle` gives for each replica.

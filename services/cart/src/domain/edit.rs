@@ -55,6 +55,11 @@ pub enum Rejection {
     /// The line has as many units as it may.
     #[error("a line holds at most {LINE_UNITS_MAX} units")]
     LineFull,
+    /// Rejected and undecided orders have left the line in too many pieces to keep.
+    #[error(
+        "orders have left this line in too many pieces: remove it and add it anew, or wait until open orders are decided"
+    )]
+    LineInPieces,
     /// The counters of this replica are used up: a corrupt one was let in.
     #[error(transparent)]
     Exhausted(#[from] CountersExhausted),
@@ -67,13 +72,14 @@ impl Rejection {
             Self::LineNotFound => Some("LINE_NOT_FOUND"),
             Self::CartFull => Some("CART_FULL"),
             Self::LineFull => Some("LINE_FULL"),
+            Self::LineInPieces => Some("LINE_IN_PIECES"),
             Self::Exhausted(_) => None,
         }
     }
 
     /// By that name.
     pub fn from_stored_name(name: &str) -> Option<Self> {
-        [Self::LineNotFound, Self::CartFull, Self::LineFull]
+        [Self::LineNotFound, Self::CartFull, Self::LineFull, Self::LineInPieces]
             .into_iter()
             .find(|rejection| rejection.stored_name() == Some(name))
     }
@@ -81,8 +87,9 @@ impl Rejection {
 
 /// Decides `edit` of the line of `item` as `replica`.
 ///
-/// An add counts on the stored line, so that an abandoned checkout loses nothing of it. Set and remove act on the *visible* line:
-/// they replace what the shopper saw. `None` when nothing changes: the removal of a line that is not visible.
+/// An add counts on the stored line. Set and remove act on the *visible* line: they replace the units that the shopper was shown and leave
+/// alone those that an undecided checkout holds, which show again if its order is rejected. The limit of a line counts those too.
+/// `None` when nothing changes: the removal of a line that is not visible.
 ///
 /// # Errors
 /// [`Rejection`].
@@ -99,19 +106,22 @@ pub fn decide(
             if is_new && state.line_count >= LINES_MAX {
                 return Err(Rejection::CartFull);
             }
-            if seen.quantity().saturating_add(quantity.units()) > LINE_UNITS_MAX {
-                return Err(Rejection::LineFull);
-            }
             state.line.add(&state.context, replica, quantity.units(), snapshot.clone())?
         }
         Edit::Set(quantity) => {
             let snapshot = seen.snapshot().cloned().ok_or(Rejection::LineNotFound)?;
-            seen.set(&state.context, replica, quantity.units(), snapshot)?
+            state.line.set(&seen, &state.context, replica, quantity.units(), snapshot)?
         }
         Edit::Remove if seen.quantity() == 0 => return Ok(None),
-        Edit::Remove => seen.remove(&state.context, replica)?,
+        Edit::Remove => state.line.remove(&seen, &state.context, replica)?,
     };
-    Ok(Some(apply(state, item, change)))
+    let edited = apply(state, item, change);
+    let cuts = state.undecided_cuts.iter().filter_map(|cut| cut.lines.get(item));
+    if edited.line.quantity() > LINE_UNITS_MAX && !matches!(edit, Edit::Remove) {
+        return Err(Rejection::LineFull);
+    }
+    crdt::has_room(&edited.line, cuts, replica).map_err(|_| Rejection::LineInPieces)?;
+    Ok(Some(edited))
 }
 
 fn apply(state: &LineState, item: &Item, change: Change<Snapshot>) -> EditedLine {

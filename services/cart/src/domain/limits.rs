@@ -7,6 +7,10 @@ pub const UNITS_PER_EDIT_MAX: i64 = 10_000;
 /// Most units of one line, however many edits made it: the largest reservation of one offer.
 pub const LINE_UNITS_MAX: u64 = 1_000_000;
 
+/// Most orders of one cart that are undecided at a time. Each is read with every edit of its cart, and each may leave a set of a line
+/// behind, of which a line holds 64 of one region ([`crdt::has_room`]).
+pub const CHECKOUTS_OPEN_MAX: usize = 50;
+
 /// Units of one edit: 1 to [`UNITS_PER_EDIT_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantity(u64);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crdt::{CausalContext, Dot};
 use ids::{OfferId, OrderId};
 
-use super::Item;
+use super::CartDelta;
 
 /// What a placed order took, and what its shopper had seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +16,14 @@ pub struct PlacedCut {
     pub operation: Dot,
     /// The version that was ordered.
     pub seen: CausalContext,
-    /// Units by offer.
+    /// Which units of which entries it took.
+    pub cut: CartDelta,
+    /// Units by offer: what was charged.
     pub lines: BTreeMap<OfferId, u64>,
 }
 
 /// Units of an offer that two orders took.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OrderedTwice {
     /// The offer.
     pub offer_id: OfferId,
@@ -31,76 +33,89 @@ pub struct OrderedTwice {
     pub order_ids: [OrderId; 2],
 }
 
-/// Units that were ordered and were no longer there when the cut was joined: `before` and `after` are its lines' units around the join.
-pub fn missing(
-    ordered: &BTreeMap<OfferId, u64>,
-    before: &BTreeMap<Item, u64>,
-    after: &BTreeMap<Item, u64>,
-) -> BTreeMap<OfferId, u64> {
-    let missing = |(offer_id, ordered): (&OfferId, &u64)| {
-        let item = Item(offer_id.clone());
-        let there = before.get(&item).copied().unwrap_or_default();
-        let left = after.get(&item).copied().unwrap_or_default();
-        let units = ordered.saturating_sub(there.saturating_sub(left));
-        (units > 0).then(|| (offer_id.clone(), units))
-    };
-    ordered.iter().filter_map(missing).collect()
-}
-
-/// Which of the `missing` units of `placed` another order took: one whose shopper did not know of it, nor it of theirs. What is missing
-/// otherwise was removed by a shopper in the other region, and is nobody's double.
-pub fn ordered_twice(placed: &PlacedCut, missing: &BTreeMap<OfferId, u64>, others: &[PlacedCut]) -> Vec<OrderedTwice> {
-    let concurrent = |other: &&PlacedCut| {
-        other.order_id != placed.order_id
-            && !placed.seen.contains(other.operation)
-            && !other.seen.contains(placed.operation)
-    };
-    let mut twice = Vec::new();
-    for other in others.iter().filter(concurrent) {
-        for (offer_id, units) in missing {
-            let quantity = other.lines.get(offer_id).map_or(0, |theirs| *theirs.min(units));
-            if quantity > 0 {
-                let mut order_ids = [placed.order_id, other.order_id];
-                order_ids.sort();
-                twice.push(OrderedTwice { offer_id: offer_id.clone(), quantity, order_ids });
-            }
-        }
+/// What two orders took both, of which neither shopper knew of the other: the very units that are in both cuts. Computed from the cuts alone
+/// and not from what a join finds, so both regions come to the same, in whichever order they learn of the two.
+///
+/// (Of orders that knew of each other the later cut holds nothing of the earlier one. They are left out because cuts that an earlier
+/// version of this code stored do name units of orders before them.)
+pub fn ordered_twice(one: &PlacedCut, other: &PlacedCut) -> Vec<OrderedTwice> {
+    let mut order_ids = [one.order_id, other.order_id];
+    order_ids.sort();
+    if one.order_id == other.order_id || one.seen.contains(other.operation) || other.seen.contains(one.operation) {
+        return Vec::new();
     }
-    twice
+    let twice = one.cut.lines.iter().filter_map(|(item, ours)| {
+        let taken = ours.taken_by_both(other.cut.lines.get(item)?);
+        let charged = |cut: &PlacedCut| cut.lines.get(&item.0).copied().unwrap_or_default();
+        let quantity = taken.min(charged(one)).min(charged(other));
+        (quantity > 0).then(|| OrderedTwice { offer_id: item.0.clone(), quantity, order_ids })
+    });
+    twice.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use crdt::ReplicaId;
+    use money::Money;
 
     use super::*;
+    use crate::domain::{CartState, Item, Snapshot};
 
-    fn placed(replica: u8, seen: &[Dot], mugs: u64) -> PlacedCut {
-        PlacedCut {
-            order_id: OrderId::from_uuid(uuid::Uuid::from_u128(replica.into())),
-            operation: Dot::new(ReplicaId(replica), 9),
-            seen: seen.iter().copied().collect(),
-            lines: BTreeMap::from([("mug".parse().unwrap(), mugs)]),
-        }
+    const EAST: ReplicaId = ReplicaId(1);
+    const WEST: ReplicaId = ReplicaId(2);
+
+    fn mug() -> Item {
+        Item("mug".parse().unwrap())
     }
 
-    fn mugs(units: u64) -> BTreeMap<OfferId, u64> {
-        BTreeMap::from([("mug".parse().unwrap(), units)])
+    fn add(state: &mut CartState, replica: ReplicaId, units: u64) {
+        let unit_price = Money::new(250, "GBP".parse().unwrap());
+        let snapshot = Snapshot { unit_price, seller_id: "potters".parse().unwrap(), title: "Mug".to_owned() };
+        state.add(replica, mug(), units, snapshot).unwrap();
+    }
+
+    fn order(state: &mut CartState, replica: ReplicaId, number: u128) -> PlacedCut {
+        let (operation, cut) = state.cut(replica).unwrap();
+        let lines = state.visible().map(|(item, units, _)| (item.0.clone(), units)).collect();
+        let seen = state.context().clone();
+        state.join_delta(&CartDelta::tick(operation));
+        state.join_delta(&cut);
+        PlacedCut { order_id: OrderId::from_uuid(uuid::Uuid::from_u128(number)), operation, seen, cut, lines }
+    }
+
+    fn twice(one: &PlacedCut, other: &PlacedCut) -> Vec<u64> {
+        assert_eq!(ordered_twice(one, other), ordered_twice(other, one), "the same from both sides");
+        ordered_twice(one, other).into_iter().map(|twice| twice.quantity).collect()
+    }
+
+    fn both_have_seen_two() -> [CartState; 2] {
+        let mut east = CartState::default();
+        add(&mut east, EAST, 2);
+        [east.clone(), east]
     }
 
     #[test]
-    fn what_neither_shopper_knew_of_the_other_is_twice_as_far_as_it_is_missing() {
-        let (east, west) = (placed(1, &[], 5), placed(2, &[], 3));
-        let twice = ordered_twice(&west, &mugs(2), std::slice::from_ref(&east));
-        assert_eq!(twice.len(), 1);
-        assert_eq!((twice[0].quantity, twice[0].order_ids), (2, [east.order_id, west.order_id]));
-        assert_eq!(ordered_twice(&west, &mugs(3), &[placed(1, &[], 1)])[0].quantity, 1);
+    fn units_in_both_cuts_are_twice_and_those_that_one_alone_had_seen_are_not() {
+        let [mut east, mut west] = both_have_seen_two();
+        add(&mut east, EAST, 3);
+        add(&mut west, WEST, 4);
+        assert_eq!(twice(&order(&mut east, EAST, 1), &order(&mut west, WEST, 2)), [2]);
+    }
+
+    #[test]
+    fn a_line_that_was_removed_and_added_anew_is_not_the_one_that_the_other_region_ordered() {
+        let [mut east, mut west] = both_have_seen_two();
+        east.remove(EAST, mug()).unwrap();
+        add(&mut east, EAST, 2);
+        assert_eq!(twice(&order(&mut east, EAST, 1), &order(&mut west, WEST, 2)), [0; 0]);
     }
 
     #[test]
     fn an_order_that_knew_of_the_other_orders_nothing_twice() {
-        let east = placed(1, &[], 5);
-        let west = placed(2, &[east.operation], 3);
-        assert_eq!(ordered_twice(&west, &mugs(3), &[east, west.clone()]), []);
+        let [mut east, mut west] = both_have_seen_two();
+        let first = order(&mut east, EAST, 1);
+        west.join(&east);
+        add(&mut west, WEST, 2);
+        assert_eq!(twice(&first, &order(&mut west, WEST, 2)), [0; 0]);
     }
 }

@@ -18,9 +18,7 @@ pub struct ViewLine {
 
 /// The visible cart. A cut hides exactly what its checkout saw, so an add made since then shows.
 pub fn view(state: &CartState, undecided_cuts: &[CartDelta]) -> CartState {
-    let mut view = state.clone();
-    undecided_cuts.iter().for_each(|cut| view.join_delta(cut));
-    view
+    state.view(undecided_cuts)
 }
 
 impl ViewLine {

@@ -11,8 +11,8 @@ use tonic::Status;
 
 use super::digest::digest;
 use super::{CartGrpc, error, wire};
-use crate::domain::{CartState, Version, ViewLine, view};
-use crate::store::{self, Checkout, Stored, Write};
+use crate::domain::{CHECKOUTS_OPEN_MAX, Rejection, Version, ViewLine, total, view};
+use crate::store::{self, CartRow, Checkout, Stored, Write};
 
 impl CartGrpc {
     pub(super) async fn begin(&self, request: BeginCheckoutRequest) -> Result<BeginCheckoutResponse, Status> {
@@ -22,11 +22,14 @@ impl CartGrpc {
         let key: Option<IdempotencyKey> = fields.parse("idempotency_key", &request.idempotency_key);
         let version: Option<Version> = fields.parse("cart_version", &request.cart_version);
         let order_id: Option<OrderId> = fields.parse("order_id", &request.order_id);
-        let (Some(cart_id), Some(owner_id), Some(key), Some(version), Some(order_id)) =
-            (cart_id, owner_id, key, version, order_id)
+        let expected_total =
+            request.expected_total.as_ref().map(|total| fields.check("expected_total", wire::money(total)));
+        let (Some(cart_id), Some(owner_id), Some(key), Some(version), Some(order_id), None | Some(Some(_))) =
+            (cart_id, owner_id, key, version, order_id, expected_total)
         else {
             return Err(fields.refusal());
         };
+        let expected_total = expected_total.flatten();
 
         self.editable()?;
         let operation_key = format!("checkout:{key}");
@@ -42,7 +45,10 @@ impl CartGrpc {
                     None => current?,
                 }
             }
-            let (checkout, lines) = cut(&view(&row.state, &row.undecided_cuts), order_id, self.replica.id())?;
+            let (checkout, lines) = cut(&row, order_id, self.replica.id())?;
+            if expected_total.is_some_and(|expected| total(&lines) != Some(expected)) {
+                return Err(error::total_changed());
+            }
             let reply = BeginCheckoutResponse {
                 order_id: order_id.to_string(),
                 lines: lines.iter().map(wire::view_line).collect(),
@@ -77,10 +83,14 @@ impl CartGrpc {
         let cart_id = fields.parse("cart_id", &request.cart_id);
         let order_id = fields.parse("order_id", &request.order_id);
         let (Some(cart_id), Some(order_id)) = (cart_id, order_id) else { return Err(fields.refusal()) };
-        store::abandon(&self.pool, cart_id, order_id).await?;
-        self.replica.log_grew();
-        self.reader.changed(cart_id).await;
-        Ok(AbandonCheckoutResponse {})
+        for _ in 0..error::RACES_MAX {
+            if store::abandon(&self.pool, cart_id, order_id, self.replica.id()).await? == Write::Done {
+                self.replica.log_grew();
+                self.reader.changed(cart_id).await;
+                return Ok(AbandonCheckoutResponse {});
+            }
+        }
+        Err(error::cart_contended())
     }
 }
 
@@ -95,12 +105,21 @@ fn check_version(clients: &CausalContext, carts: &CausalContext) -> Result<(), S
     }
 }
 
-fn cut(seen: &CartState, order_id: OrderId, replica: crdt::ReplicaId) -> Result<(Checkout, Vec<ViewLine>), Status> {
-    let lines = ViewLine::of(seen);
+fn cut(row: &CartRow, order_id: OrderId, replica: crdt::ReplicaId) -> Result<(Checkout, Vec<ViewLine>), Status> {
+    let seen = view(&row.state, &row.undecided_cuts);
+    let lines = ViewLine::of(&seen);
     if lines.is_empty() {
         return Err(error::cart_empty());
     }
+    if row.undecided_cuts.len() >= CHECKOUTS_OPEN_MAX {
+        return Err(error::too_many_checkouts());
+    }
     let (operation, cut) = seen.cut(replica).map_err(|error| chassis::status::internal(&error))?;
+    let cuts = || row.undecided_cuts.iter().chain([&cut]);
+    for (item, line) in row.state.lines().filter(|(item, _)| cut.lines.contains_key(item)) {
+        let held = cuts().filter_map(|cut| cut.lines.get(item));
+        crdt::has_room(line, held, replica).map_err(|_| Rejection::LineInPieces)?;
+    }
     let ordered = lines.iter().map(|line| (line.offer_id.clone(), line.quantity)).collect();
     Ok((Checkout { order_id, operation, cut, lines: ordered }, lines))
 }

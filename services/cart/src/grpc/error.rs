@@ -6,7 +6,7 @@ use chassis::status;
 use ids::CartId;
 use tonic::Status;
 
-use crate::domain::{LINES_MAX, Rejection};
+use crate::domain::{CHECKOUTS_OPEN_MAX, LINES_MAX, Rejection};
 use crate::store::StoreError;
 
 /// After losing this many races on one cart in a row, ask the client to come back: somebody else got through each time.
@@ -25,6 +25,7 @@ impl From<&StoreError> for Status {
             StoreError::Corrupt(_)
             | StoreError::CorruptId(_)
             | StoreError::CorruptState(_)
+            | StoreError::Exhausted(_)
             | StoreError::CheckoutMissing(_) => status::internal(error),
         }
     }
@@ -37,6 +38,7 @@ impl From<Rejection> for Status {
             Rejection::LineNotFound => status::not_found("LINE_NOT_FOUND", message),
             Rejection::CartFull => status::failed_precondition("CART_FULL", message, &[]),
             Rejection::LineFull => status::failed_precondition("LINE_FULL", message, &[]),
+            Rejection::LineInPieces => status::failed_precondition("LINE_IN_PIECES", message, &[]),
             Rejection::Exhausted(_) => status::internal(&rejection),
         }
     }
@@ -65,6 +67,18 @@ pub(super) fn version_stale() -> Status {
 pub(super) fn version_ahead() -> Status {
     let message = "this region has not yet seen all of this cart version; try again";
     status::unavailable("CART_VERSION_AHEAD", message, Duration::from_secs(1))
+}
+
+/// What is ordered does not cost what the shopper was shown.
+pub(super) fn total_changed() -> Status {
+    let message = "the lines do not cost the total that was given; read the cart again, then order what it shows";
+    status::failed_precondition("CART_TOTAL_CHANGED", message, &[])
+}
+
+/// As many orders of one cart are undecided as may be.
+pub(super) fn too_many_checkouts() -> Status {
+    let message = format!("{CHECKOUTS_OPEN_MAX} orders of this cart are undecided; try again when some are decided");
+    status::unavailable("TOO_MANY_CHECKOUTS", message, Duration::from_secs(5))
 }
 
 /// There is nothing to order.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contracts::cart::v1::{Cart, CartLine, DeliveryAddress, OrderedTwice as WireOrderedTwice};
 use contracts::money::v1::Money as WireMoney;
 use ids::{CartId, OfferId};
-use money::Money;
+use money::{Money, UnknownCurrency};
 use prost::Message;
 use tonic::Status;
 
@@ -36,7 +36,7 @@ fn address(address: &Address) -> DeliveryAddress {
     }
 }
 
-fn twice(twice: &OrderedTwice) -> WireOrderedTwice {
+pub(crate) fn twice(twice: &OrderedTwice) -> WireOrderedTwice {
     WireOrderedTwice {
         offer_id: twice.offer_id.to_string(),
         quantity: i64::try_from(twice.quantity).unwrap_or(i64::MAX),
@@ -57,6 +57,11 @@ pub(super) fn line(offer_id: &OfferId, quantity: u64, snapshot: &Snapshot) -> Ca
         // The domain holds lines to a million units.
         quantity: i64::try_from(quantity).unwrap_or(i64::MAX),
     }
+}
+
+/// An amount that a client names.
+pub(super) fn money(wire: &WireMoney) -> Result<Money, UnknownCurrency> {
+    Ok(Money::new(wire.minor_units, wire.currency_code.parse()?))
 }
 
 fn amount(money: Money) -> WireMoney {

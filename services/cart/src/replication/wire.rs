@@ -7,6 +7,7 @@ use pb::replicate_response::Message as Response;
 use replication::{Digest, Listing, Position, ReplicaId, ToReceiver, ToShipper};
 
 use super::Payload;
+use crate::domain::OrderedTwice;
 use crate::store::replica::{CartReplica, CheckoutReplica, CheckoutState, Creation, Operation};
 
 /// A message that breaks the contract.
@@ -52,7 +53,7 @@ pub(super) fn to_receiver(message: pb::ReplicateRequest) -> Result<ToReceiver<Ca
             log: replica_id(batch.log)?,
             after: position_of(batch.after)?,
             through: position_of(batch.through)?,
-            entries: batch.operations.into_iter().map(operation_of).collect::<Result<_, _>>()?,
+            entries: well_formed(batch.operations, |operation| &operation.cart_id, operation_of),
         },
         Request::Compare(compare) => ToReceiver::Compare {
             request: compare.request,
@@ -63,7 +64,7 @@ pub(super) fn to_receiver(message: pb::ReplicateRequest) -> Result<ToReceiver<Ca
         },
         Request::Repair(repair) => ToReceiver::Repair {
             request: repair.request,
-            states: repair.carts.into_iter().map(replica_of).collect::<Result<_, _>>()?,
+            states: well_formed(repair.carts, |cart| &cart.cart_id, replica_of),
         },
     })
 }
@@ -139,6 +140,26 @@ fn operation((cart_id, payload): (CartId, Payload)) -> Option<pb::CartOperation>
     })
 }
 
+/// Those of `parts` that keep the contract. One that does not is one cart's, and the others do not wait for it: they would wait for ever,
+/// since it is sent again in every stream.
+fn well_formed<P, T>(parts: Vec<P>, cart_id: fn(&P) -> &String, read: fn(P) -> Result<T, Malformed>) -> Vec<T> {
+    let part = |part: P| {
+        let cart_id = cart_id(&part).chars().take(CART_ID_LENGTH).collect::<String>();
+        match read(part) {
+            Ok(read) => Some(read),
+            Err(malformed) => {
+                tracing::error!(?cart_id, %malformed, "refused what the other region sent for a cart");
+                metrics::counter!("cart_replication_refused_total").increment(1);
+                None
+            }
+        }
+    };
+    parts.into_iter().filter_map(part).collect()
+}
+
+/// A UUID's; a longer text is not logged whole.
+const CART_ID_LENGTH: usize = 36;
+
 fn operation_of(operation: pb::CartOperation) -> Result<(CartId, Payload), Malformed> {
     let cart_id = parsed(&operation.cart_id, "cart_id")?;
     let operation = Operation {
@@ -159,6 +180,7 @@ fn replica((cart_id, payload): (CartId, Payload)) -> Option<pb::CartReplica> {
         creation: Some(creation(replica.creation)),
         state: replica.state,
         checkouts: replica.checkouts.into_iter().map(checkout).collect(),
+        ordered_twice: replica.ordered_twice.iter().map(crate::grpc::wire::twice).collect(),
     })
 }
 
@@ -168,8 +190,19 @@ fn replica_of(replica: pb::CartReplica) -> Result<(CartId, Payload), Malformed> 
         creation: creation_of(required(replica.creation, "creation")?)?,
         state: replica.state,
         checkouts: replica.checkouts.into_iter().map(checkout_of).collect::<Result<_, _>>()?,
+        ordered_twice: replica.ordered_twice.into_iter().map(twice_of).collect::<Result<_, _>>()?,
     };
     Ok((cart_id, Payload::Replica(replica)))
+}
+
+fn twice_of(twice: pb::OrderedTwice) -> Result<OrderedTwice, Malformed> {
+    let [first, second] = twice.order_ids.as_slice() else { return Err(Malformed("order_ids")) };
+    let order_ids: [OrderId; 2] = [parsed(first, "order_ids")?, parsed(second, "order_ids")?];
+    let quantity = u64::try_from(twice.quantity).ok().filter(|units| *units > 0).ok_or(Malformed("quantity"))?;
+    if order_ids[0] >= order_ids[1] {
+        return Err(Malformed("order_ids"));
+    }
+    Ok(OrderedTwice { offer_id: parsed(&twice.offer_id, "offer_id")?, quantity, order_ids })
 }
 
 fn creation(creation: Creation) -> pb::CartCreation {

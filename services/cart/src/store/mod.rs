@@ -33,6 +33,9 @@ pub enum StoreError {
     /// A stored checkout is in no state that we know.
     #[error("a stored checkout is in the unknown state {0:?}")]
     CorruptState(String),
+    /// The counters of this replica are used up: a corrupt one was let in.
+    #[error(transparent)]
+    Exhausted(#[from] crdt::CountersExhausted),
     /// An order was placed from a checkout that is not here.
     #[error("order {0} has no checkout here")]
     CheckoutMissing(OrderId),

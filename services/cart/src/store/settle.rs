@@ -4,14 +4,13 @@ use chrono::{DateTime, Utc};
 use crdt::codec::{decode_context, decode_delta, decode_line, encode_context, encode_delta, encode_line};
 use crdt::{Line, ReplicaId};
 use ids::{CartId, OrderId};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-use super::StoreError;
-use super::replica::{Ordered, ordered_lines};
-use super::twice::{self, Missing};
-use crate::domain::{CartDelta, Item, LineEntries, missing};
+use super::edit::written;
+use super::{StoreError, Write, twice};
+use crate::domain::{CartDelta, Item, LineEntries};
 
 /// What a placed order found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +33,8 @@ pub struct Overdue {
 /// Joins the cut of a placed order, in the caller's transaction: three round trips, however many lines.
 ///
 /// An abandoned checkout is joined too: the order stands, so what it took must leave the cart. (The order service abandons only
-/// checkouts of orders that it then rejects, so this is a second line of defence.)
+/// checkouts of orders that it then rejects, so this is a second line of defence.) What the cart shows changes then, so it takes a dot;
+/// otherwise the cut's lines were hidden already, and the version stays.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -44,7 +44,7 @@ pub async fn consume(
     replica: ReplicaId,
 ) -> Result<Settled, StoreError> {
     let row = sqlx::query!(
-        r#"select k.cart_id, k.state, k.cut, k.ordered as "ordered: Ordered", c.context
+        r#"select k.cart_id, k.state, k.cut, c.context
            from cart_checkout k join cart c on c.cart_id = k.cart_id
            where k.order_id = $1
            for update"#,
@@ -59,7 +59,6 @@ pub async fn consume(
     let cut: CartDelta = decode_delta(&row.cut)?;
     let mut context = decode_context(&row.context)?;
     let mut lines = lines_named(connection, row.cart_id, &cut).await?;
-    let before = twice::quantities(&lines);
 
     // The cut, and in the same delta the entries of ours that it leaves spent: nobody else may drop them.
     let mut delta = cut.clone();
@@ -74,12 +73,13 @@ pub async fn consume(
         }
     }
     context.join(&cut.context);
-    write_settled(connection, row.cart_id, order_id, &context, &lines, &delta).await?;
-    let units = missing(&ordered_lines(row.ordered)?, &before, &twice::quantities(&lines));
-    if !units.is_empty() {
-        let cart_id = CartId::from_uuid(row.cart_id);
-        twice::record(connection, replica, &[Missing { cart_id, order_id, units }]).await?;
+    if row.state == "abandoned" {
+        let operation = context.next_dot(replica)?;
+        context.insert(operation);
+        delta.context.insert(operation);
     }
+    write_settled(connection, row.cart_id, order_id, &context, &lines, &delta).await?;
+    twice::record(connection, replica, &[row.cart_id]).await?;
     Ok(Settled::Consumed)
 }
 
@@ -143,29 +143,57 @@ async fn write_settled(
 
 /// Drops the cut of an order that was not placed; its lines are visible again. Harmless when repeated, or when there is none.
 ///
-/// The revision moves on, so that an edit decided while the cut hid the lines is decided anew.
+/// It takes a dot: the cart shows something else from now on, and a version names what is shown. So an order with a version from before
+/// is refused as stale, here and in the other region. The revision moves on too, so that an edit decided while the cut hid the lines
+/// is decided anew.
 ///
 /// # Errors
-/// [`StoreError::Database`].
-pub async fn abandon(database: impl PgExecutor<'_>, cart_id: CartId, order_id: OrderId) -> Result<(), StoreError> {
-    sabotage::crash_point("cart.abandon.before-commit").await;
-    sqlx::query!(
-        "with dropped as (
-             update cart_checkout set state = 'abandoned'
-             where order_id = $2 and cart_id = $1 and state = 'undecided'
-             returning cart_id
-         ), logged as (
-             insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta, order_id)
-             select cart_id, 'abandoned:' || $2::text, '', '', '', $2 from dropped
-         )
-         update cart set revision = revision + 1 from dropped where cart.cart_id = dropped.cart_id",
+/// [`StoreError`].
+pub async fn abandon(
+    pool: &PgPool,
+    cart_id: CartId,
+    order_id: OrderId,
+    replica: ReplicaId,
+) -> Result<Write, StoreError> {
+    let row = sqlx::query!(
+        "select c.revision, c.context
+         from cart_checkout k join cart c on c.cart_id = k.cart_id
+         where k.order_id = $2 and k.cart_id = $1 and k.state = 'undecided'",
         cart_id.as_uuid(),
         order_id.as_uuid(),
     )
-    .execute(database)
+    .fetch_optional(pool)
     .await?;
+    let Some(row) = row else { return Ok(Write::Done) };
+    let mut context = decode_context(&row.context)?;
+    let operation = context.next_dot(replica)?;
+    context.insert(operation);
+    sabotage::crash_point("cart.abandon.before-commit").await;
+    // Whoever settles a checkout of this region moves its cart's revision on, so at this revision it is still undecided.
+    let moved = sqlx::query_scalar!(
+        r#"with moved as (
+               update cart set context = $4, revision = revision + 1
+               where cart_id = $1 and revision = $3
+               returning cart_id
+           ), dropped as (
+               update cart_checkout set state = 'abandoned'
+               from moved
+               where order_id = $2 and state = 'undecided'
+           ), logged as (
+               insert into cart_operation (cart_id, operation_key, request_digest, outcome, delta, order_id)
+               select cart_id, 'abandoned:' || $2::text, '', '', $5, $2 from moved
+           )
+           select count(*) as "moved!" from moved"#,
+        cart_id.as_uuid(),
+        order_id.as_uuid(),
+        row.revision,
+        encode_context(&context),
+        encode_delta(&CartDelta::tick(operation)),
+    )
+    .fetch_one(pool)
+    .await;
     sabotage::crash_point("cart.abandon.after-commit").await;
-    Ok(())
+    written(moved)
 }
 
 /// Takes at most `limit` checkouts that were begun before `begun_before`, are still undecided and are to be looked at, those that wait

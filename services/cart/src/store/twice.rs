@@ -2,117 +2,133 @@
 
 use std::collections::BTreeMap;
 
-use crdt::codec::decode_context;
+use crdt::codec::{decode_context, decode_delta};
 use crdt::{Dot, ReplicaId};
-use ids::{CartId, OfferId, OrderId};
+use ids::{CartId, OrderId};
 use serde::Deserialize;
-use sqlx::PgConnection;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::StoreError;
 use super::replica::{Ordered, ordered_lines, unsigned};
-use crate::domain::{Item, LineEntries, OrderedTwice, PlacedCut, ordered_twice};
+use crate::domain::{OrderedTwice, PlacedCut, ordered_twice};
 
-/// Units of each line.
-pub(super) fn quantities(lines: &BTreeMap<Item, LineEntries>) -> BTreeMap<Item, u64> {
-    lines.iter().map(|(item, line)| (item.clone(), line.quantity())).collect()
-}
+/// Placed orders of a cart that are compared with one another, the newest ones. Only two that did not know of each other can have taken the
+/// same units, so this is how many orders of one cart may be placed while the link is cut.
+const COMPARED_MAX: i64 = 200;
 
-/// Units that an order took and that were no longer in the cart when its cut was joined.
-#[derive(Clone, Debug)]
-pub(super) struct Missing {
-    pub(super) cart_id: CartId,
-    pub(super) order_id: OrderId,
-    pub(super) units: BTreeMap<OfferId, u64>,
-}
-
-/// Those of orders whose cut had not been joined before: of a cut that is joined again everything is missing, and it says nothing. To be
-/// called before their checkouts are stored as ordered.
-///
-/// # Errors
-/// [`StoreError::Database`].
-pub(super) async fn not_settled_yet(
-    connection: &mut PgConnection,
-    mut missing: Vec<Missing>,
-) -> Result<Vec<Missing>, StoreError> {
-    missing.retain(|one| !one.units.is_empty());
-    // As good as always nothing is missing.
-    if missing.is_empty() {
-        return Ok(missing);
-    }
-    let orders: Vec<Uuid> = missing.iter().map(|one| one.order_id.as_uuid()).collect();
-    let settled = sqlx::query_scalar!(
-        "select order_id from cart_checkout where order_id = any($1) and state = 'ordered'",
-        &orders,
-    )
-    .fetch_all(connection)
-    .await?;
-    missing.retain(|one| !settled.contains(&one.order_id.as_uuid()));
-    Ok(missing)
-}
-
-/// Keeps which of the missing units another order of the cart took. To be called when the orders' cuts were joined and their checkouts
-/// are stored as ordered, in the same transaction.
+/// Finds and keeps what two orders of one of `carts` took, as far as both are placed and known here. To be called in the transaction that
+/// learns of a placed order, when that is stored. What was found before is found again, and changes nothing.
 ///
 /// # Errors
 /// [`StoreError`].
 pub(super) async fn record(
     connection: &mut PgConnection,
     replica: ReplicaId,
-    missing: &[Missing],
+    carts: &[Uuid],
 ) -> Result<(), StoreError> {
-    for Missing { cart_id, order_id, units } in missing {
-        let placed = placed(connection, replica, *cart_id).await?;
-        let Some(this) = placed.iter().find(|cut| cut.order_id == *order_id) else { continue };
-        for twice in ordered_twice(this, units, &placed) {
-            keep(connection, *cart_id, &twice).await?;
+    if carts.is_empty() {
+        return Ok(());
+    }
+    let mut twice = Vec::new();
+    for (cart_id, placed) in placed(connection, replica, carts).await? {
+        for (at, one) in placed.iter().enumerate() {
+            let found = placed[at + 1..].iter().flat_map(|other| ordered_twice(one, other));
+            twice.extend(found.map(|twice| (cart_id, twice)));
         }
+    }
+    keep(connection, &twice).await
+}
+
+/// Keeps what two orders took; of an offer and two orders that are known already, the larger number.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub(super) async fn keep(connection: &mut PgConnection, twice: &[(CartId, OrderedTwice)]) -> Result<(), StoreError> {
+    for (cart_id, twice) in twice {
+        let [first, second] = twice.order_ids;
+        sqlx::query!(
+            "insert into cart_ordered_twice as known (cart_id, offer_id, first_order_id, second_order_id, quantity)
+             values ($1, $2, $3, $4, $5)
+             on conflict (cart_id, offer_id, first_order_id, second_order_id) do update set quantity = excluded.quantity
+             where known.quantity < excluded.quantity",
+            cart_id.as_uuid(),
+            twice.offer_id.as_str(),
+            first.as_uuid(),
+            second.as_uuid(),
+            i64::try_from(twice.quantity).unwrap_or(i64::MAX),
+        )
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }
 
-async fn keep(connection: &mut PgConnection, cart_id: CartId, twice: &OrderedTwice) -> Result<(), StoreError> {
-    let [first, second] = twice.order_ids;
-    sqlx::query!(
-        "insert into cart_ordered_twice (cart_id, offer_id, first_order_id, second_order_id, quantity)
-         values ($1, $2, $3, $4, $5)
-         on conflict do nothing",
-        cart_id.as_uuid(),
-        twice.offer_id.as_str(),
-        first.as_uuid(),
-        second.as_uuid(),
-        i64::try_from(twice.quantity).unwrap_or(i64::MAX),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// What the placed orders of a cart took.
+/// What the placed orders took, of carts that were ordered in more than one region: orders of one region take nothing twice.
 async fn placed(
     connection: &mut PgConnection,
     replica: ReplicaId,
-    cart_id: CartId,
-) -> Result<Vec<PlacedCut>, StoreError> {
+    carts: &[Uuid],
+) -> Result<BTreeMap<CartId, Vec<PlacedCut>>, StoreError> {
     let rows = sqlx::query!(
-        r#"select order_id, coalesce(origin, $2) as "origin!", operation, seen, ordered as "ordered: Ordered"
-           from cart_checkout where cart_id = $1 and state = 'ordered' and seen <> ''"#,
-        cart_id.as_uuid(),
+        r#"select k.cart_id, k.order_id, coalesce(k.origin, $2) as "origin!", k.operation, k.seen, k.cut,
+                  k.ordered as "ordered: Ordered"
+           from unnest($1::uuid[]) as named (cart_id)
+           cross join lateral (
+               select * from cart_checkout
+               where cart_id = named.cart_id and state = 'ordered' and seen <> '' and cut <> ''
+               order by order_id desc
+               limit $3
+           ) k
+           where (select count(distinct coalesce(origin, $2)) from cart_checkout
+                  where cart_id = named.cart_id and state = 'ordered') > 1"#,
+        carts,
         i16::from(replica.0),
+        COMPARED_MAX,
     )
     .fetch_all(connection)
     .await?;
-    let mut placed = Vec::with_capacity(rows.len());
+    let mut placed: BTreeMap<CartId, Vec<PlacedCut>> = BTreeMap::new();
     for row in rows {
+        let (cart_id, order_id) = (CartId::from_uuid(row.cart_id), OrderId::from_uuid(row.order_id));
         let origin = ReplicaId(u8::try_from(row.origin).unwrap_or(replica.0));
-        placed.push(PlacedCut {
-            order_id: OrderId::from_uuid(row.order_id),
-            operation: Dot::new(origin, unsigned(row.operation)),
-            seen: decode_context(&row.seen)?,
-            lines: ordered_lines(row.ordered)?,
-        });
+        let cut = || -> Result<PlacedCut, StoreError> {
+            Ok(PlacedCut {
+                order_id,
+                operation: Dot::new(origin, unsigned(row.operation)),
+                seen: decode_context(&row.seen)?,
+                cut: decode_delta(&row.cut)?,
+                lines: ordered_lines(row.ordered)?,
+            })
+        };
+        match cut() {
+            Ok(cut) => placed.entry(cart_id).or_default().push(cut),
+            // It is for the shopper's information: no order waits for it.
+            Err(error) => tracing::error!(%cart_id, %order_id, %error, "what a placed order took cannot be read"),
+        }
     }
     Ok(placed)
+}
+
+/// What is known of `carts`.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn known(
+    database: impl PgExecutor<'_>,
+    carts: &[Uuid],
+) -> Result<BTreeMap<Uuid, Vec<OrderedTwice>>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select t.cart_id, jsonb_agg(t order by t.offer_id, t.first_order_id, t.second_order_id)
+               as "twice!: Json<Vec<TwiceRow>>"
+           from cart_ordered_twice t where t.cart_id = any($1)
+           group by t.cart_id"#,
+        carts,
+    )
+    .fetch_all(database)
+    .await?;
+    rows.into_iter().map(|row| Ok((row.cart_id, kept(row.twice.0)?))).collect()
 }
 
 /// A row of what was kept, as JSON: there is as good as never one, so the query of a cart asks for all of them in one look.

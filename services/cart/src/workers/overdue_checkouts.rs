@@ -6,6 +6,7 @@ use chassis::client::Dependency;
 use chrono::Utc;
 use contracts::order::v1::order_service_client::OrderServiceClient;
 use contracts::order::v1::{GetOrderFateRequest, OrderFate};
+use crdt::ReplicaId;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -30,6 +31,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 pub async fn settle_overdue_checkouts(
     pool: PgPool,
     orders: Dependency,
+    replica: ReplicaId,
     token: CancellationToken,
 ) -> Result<(), Status> {
     loop {
@@ -37,12 +39,12 @@ pub async fn settle_overdue_checkouts(
             () = token.cancelled() => return Ok(()),
             () = tokio::time::sleep(EVERY) => {}
         }
-        look(&pool, &orders, &token).await?;
+        look(&pool, &orders, replica, &token).await?;
     }
 }
 
 /// Asks about all that is to be looked at now.
-async fn look(pool: &PgPool, orders: &Dependency, token: &CancellationToken) -> Result<(), Status> {
+async fn look(pool: &PgPool, orders: &Dependency, replica: ReplicaId, token: &CancellationToken) -> Result<(), Status> {
     loop {
         let taken = store::take_overdue(pool, Utc::now() - OVERDUE_AFTER, BATCH).await?;
         let is_last = i64::try_from(taken.len()).unwrap_or(i64::MAX) < BATCH;
@@ -50,7 +52,7 @@ async fn look(pool: &PgPool, orders: &Dependency, token: &CancellationToken) -> 
             if token.is_cancelled() {
                 return Ok(());
             }
-            match settle(pool, orders, overdue).await {
+            match settle(pool, orders, replica, overdue).await {
                 Ok(()) => {}
                 Err(status) if is_outage(&status) => return Err(status),
                 Err(status) => {
@@ -69,7 +71,7 @@ fn is_outage(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted)
 }
 
-async fn settle(pool: &PgPool, orders: &Dependency, overdue: Overdue) -> Result<(), Status> {
+async fn settle(pool: &PgPool, orders: &Dependency, replica: ReplicaId, overdue: Overdue) -> Result<(), Status> {
     let request = GetOrderFateRequest { order_id: overdue.order_id.to_string() };
     let ask = |channel| {
         let request = request.clone();
@@ -79,7 +81,8 @@ async fn settle(pool: &PgPool, orders: &Dependency, overdue: Overdue) -> Result<
     match fate {
         OrderFate::Unknown | OrderFate::Ended => {
             tracing::info!(order_id = %overdue.order_id, ?fate, "putting back the lines of an overdue checkout");
-            store::abandon(pool, overdue.cart_id, overdue.order_id).await?;
+            // One who lost a race against an edit is overdue at the next look too.
+            store::abandon(pool, overdue.cart_id, overdue.order_id, replica).await?;
         }
         // Placed: its event is on the way. Undecided: the saga is still at it.
         OrderFate::Placed | OrderFate::Undecided | OrderFate::Unspecified => {}

@@ -103,6 +103,13 @@ impl Shopper {
         Self { service, catalog, catalog_url: url, pool, owner_id, cart_id: cart.cart_id, replica }
     }
 
+    /// The same shopper with another cart of theirs, created under `key`.
+    pub async fn with_another_cart(&self, key: &str) -> Self {
+        let request = CreateCartRequest { owner_id: self.owner_id.clone(), idempotency_key: key.to_owned() };
+        let cart = self.service.create_cart(Request::new(request)).await.unwrap().into_inner().cart.unwrap();
+        Self { cart_id: cart.cart_id, ..self.clone() }
+    }
+
     /// Another process of the service, on the same database.
     pub fn another_process(&self) -> CartGrpc {
         self.process_of(self.replica.clone())
@@ -181,11 +188,16 @@ impl Shopper {
             idempotency_key: key.to_owned(),
             cart_version: version.to_owned(),
             order_id: Uuid::now_v7().to_string(),
+            expected_total: None,
         }
     }
 
     pub async fn checkout(&self, key: &str, version: &str) -> Result<BeginCheckoutResponse, Status> {
-        self.service.begin_checkout(Request::new(self.checkout_request(key, version))).await.map(Response::into_inner)
+        self.begin(self.checkout_request(key, version)).await
+    }
+
+    pub async fn begin(&self, request: BeginCheckoutRequest) -> Result<BeginCheckoutResponse, Status> {
+        self.service.begin_checkout(Request::new(request)).await.map(Response::into_inner)
     }
 
     pub async fn abandon(&self, order_id: &str) {

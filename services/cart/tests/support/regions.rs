@@ -82,12 +82,17 @@ impl Side {
     }
 
     /// Everything that must be the same in both regions.
-    pub async fn bytes(&self) -> Vec<(Uuid, Vec<u8>, Vec<u8>, i32, Vec<String>, Vec<Vec<u8>>, Vec<String>)> {
+    #[expect(clippy::type_complexity, reason = "a row of columns that are only compared")]
+    pub async fn bytes(
+        &self,
+    ) -> Vec<(Uuid, Vec<u8>, Vec<u8>, i32, Vec<String>, Vec<Vec<u8>>, Vec<String>, Vec<String>)> {
         sqlx::query_as(
             "select c.cart_id, c.context, c.address, c.line_count,
                  array(select offer_id from cart_line l where l.cart_id = c.cart_id order by offer_id),
                  array(select line from cart_line l where l.cart_id = c.cart_id order by offer_id),
-                 array(select order_id || state from cart_checkout k where k.cart_id = c.cart_id order by order_id)
+                 array(select order_id || state from cart_checkout k where k.cart_id = c.cart_id order by order_id),
+                 array(select concat_ws(' ', offer_id, first_order_id, second_order_id, quantity)
+                       from cart_ordered_twice t where t.cart_id = c.cart_id order by 1)
              from cart c order by c.cart_id",
         )
         .fetch_all(&self.shopper.pool)

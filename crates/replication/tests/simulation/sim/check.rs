@@ -7,7 +7,7 @@ use replication::{Position, ReplicaId};
 
 use super::disk::{Carried, Delta, State, Stored};
 use super::model::{Item, OperationId};
-use super::site::Site;
+use super::site::{Settlement, Site, Write};
 use super::world::{Verdict, World};
 use super::{CartId, SiteId};
 
@@ -109,11 +109,30 @@ impl World {
         let closed = self.sites[site].disk.carts.get(&cart).filter(|stored| stored.is_causally_closed());
         let Some(stored) = closed else { return };
         self.report.views += 1;
-        let (shown, meant) = (quantities(&stored.state), self.model.quantities(&stored.seen));
-        if shown != meant {
+        let disk = &self.sites[site].disk;
+        let (shown, held) = (disk.view(cart, &stored.state), disk.held(cart));
+        let pairs = [
+            (quantities(&stored.state), self.model.quantities(&stored.seen, &BTreeSet::new())),
+            (quantities(&shown), self.model.quantities(&stored.seen, &held)),
+        ];
+        if let Some((shown, meant)) = pairs.into_iter().find(|(shown, meant)| shown != meant) {
             let story = self.model.story(&stored.seen);
             self.fail(Verdict::Intent, || {
                 format!("cart {cart} of site {site} shows {shown:?}, histories imply {meant:?}:{story}")
+            });
+        }
+    }
+
+    /// Units leave a cart when they are ordered. That the order is placed, later, takes nothing more: the shopper sees what they saw.
+    pub fn check_placing(&mut self, site: SiteId, write: &Write) {
+        let Some((_, Settlement::Placed)) = write.settles else { return };
+        let disk = &self.sites[site].disk;
+        let Some(before) = disk.carts.get(&write.cart) else { return };
+        let before = quantities(&disk.view(write.cart, &before.state));
+        let after = quantities(&disk.view(write.cart, &write.stored.state));
+        if before != after {
+            self.fail(Verdict::Intent, || {
+                format!("placing an order of cart {} of site {site} made {after:?} of {before:?}", write.cart)
             });
         }
     }
@@ -166,7 +185,7 @@ impl World {
             self.fail(Verdict::Lost, || format!("operation {id} was acknowledged and is nowhere"));
         }
         for (cart, union) in &all {
-            let meant = self.model.quantities(&union.seen);
+            let meant = self.model.quantities(&union.seen, &BTreeSet::new());
             self.report.unjudged += u64::from(!union.is_causally_closed());
             for site in 0..self.plan.sites {
                 let state = &self.sites[site].disk.carts[cart].state;

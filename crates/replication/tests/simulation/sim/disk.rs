@@ -91,6 +91,16 @@ impl Disk {
         }
     }
 
+    /// The undecided checkouts of a cart.
+    pub fn held(&self, cart: CartId) -> BTreeSet<OperationId> {
+        self.checkouts.iter().filter(|(_, checkout)| checkout.cart == cart).map(|(id, _)| *id).collect()
+    }
+
+    /// What a shopper of `cart`, which is `state` here, is shown.
+    pub fn view(&self, cart: CartId, state: &State) -> State {
+        state.view(self.checkouts.values().filter(|checkout| checkout.cart == cart).map(|checkout| &checkout.cut))
+    }
+
     pub fn begin(&mut self) -> u64 {
         self.next_transaction += 1;
         self.next_transaction - 1

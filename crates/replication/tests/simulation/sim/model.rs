@@ -13,7 +13,7 @@ pub enum Kind {
     Add(Item, u64),
     Set(Item, u64),
     Remove(Item),
-    /// An order takes everything that was seen. Counts as seen from when the order is placed.
+    /// An order takes everything that was shown. Counts as seen from when the order is placed.
     Checkout,
 }
 
@@ -22,6 +22,8 @@ struct Operation {
     author: ReplicaId,
     kind: Kind,
     saw: BTreeSet<OperationId>,
+    /// The adds and sets among them that its author was shown: not gone, and not held by an order that was undecided there.
+    shown: BTreeSet<OperationId>,
 }
 
 /// Every operation that was ever acknowledged to a shopper.
@@ -31,8 +33,33 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn acknowledge(&mut self, id: OperationId, author: ReplicaId, kind: Kind, saw: BTreeSet<OperationId>) {
-        self.operations.insert(id, Operation { author, kind, saw });
+    /// `held`: the checkouts of the cart that were undecided where its author was.
+    pub fn acknowledge(
+        &mut self,
+        id: OperationId,
+        author: ReplicaId,
+        kind: Kind,
+        saw: BTreeSet<OperationId>,
+        held: &BTreeSet<OperationId>,
+    ) {
+        let shown = saw.iter().copied().filter(|id| self.is_shown(*id, &saw, held)).collect();
+        self.operations.insert(id, Operation { author, kind, saw, shown });
+    }
+
+    /// Whether an add or a set is shown to somebody who has seen `seen`, while the orders of `held` are undecided: nobody to whom it was
+    /// shown has removed, replaced or ordered it.
+    fn is_shown(&self, id: OperationId, seen: &BTreeSet<OperationId>, held: &BTreeSet<OperationId>) -> bool {
+        let Some(Kind::Add(item, _) | Kind::Set(item, _)) = self.operations.get(&id).map(|it| it.kind) else {
+            return false;
+        };
+        !seen.union(held).filter_map(|later| self.operations.get(later)).any(|later| {
+            let takes = match later.kind {
+                Kind::Set(taken, _) | Kind::Remove(taken) => taken == item,
+                Kind::Checkout => true,
+                Kind::Add(..) => false,
+            };
+            takes && later.shown.contains(&id)
+        })
     }
 
     /// The adds of `author` to `item` among `seen`. A later add to the line tells of them too: it says how many units its replica has
@@ -45,30 +72,25 @@ impl Model {
         adds.copied().collect()
     }
 
-    /// What a cart holds for somebody who has seen `seen`: adds that no remove, set or checkout had seen sum up; of the sets that none
-    /// had seen the largest stands.
-    pub fn quantities(&self, seen: &BTreeSet<OperationId>) -> BTreeMap<Item, u64> {
-        let seen_operations = || seen.iter().filter_map(|id| Some((*id, self.operations.get(id)?)));
-        let undone = |id: OperationId, item: Item| {
-            seen_operations().any(|(_, later)| {
-                let clears = match later.kind {
-                    Kind::Set(cleared, _) | Kind::Remove(cleared) => cleared == item,
-                    Kind::Checkout => true,
-                    Kind::Add(..) => false,
-                };
-                clears && later.saw.contains(&id)
-            })
-        };
+    /// What a cart shows to somebody who has seen `seen`, while the orders of `held` are undecided. Adds that are shown sum up; of the sets
+    /// that are shown the largest counts, with those below it that its author knew of and was not shown.
+    pub fn quantities(&self, seen: &BTreeSet<OperationId>, held: &BTreeSet<OperationId>) -> BTreeMap<Item, u64> {
+        let shown = seen.iter().copied().filter(|id| self.is_shown(*id, seen, held));
         let mut quantities = BTreeMap::new();
         let mut sets = BTreeMap::new();
-        for (id, operation) in seen_operations() {
+        let mut heights: BTreeMap<OperationId, (Item, u64)> = BTreeMap::new();
+        for (id, operation) in shown.filter_map(|id| Some((id, self.operations.get(&id)?))) {
             match operation.kind {
-                Kind::Add(item, units) if !undone(id, item) => *quantities.entry(item).or_insert(0) += units,
-                Kind::Set(item, units) if !undone(id, item) => {
+                Kind::Add(item, units) => *quantities.entry(item).or_insert(0) += units,
+                Kind::Set(item, units) => {
+                    // Numbers ascend with time, so those below were looked at before.
+                    let below = heights.iter().filter(|(id, (of, _))| *of == item && operation.saw.contains(id));
+                    let height = units + below.map(|(_, (_, height))| *height).max().unwrap_or(0);
+                    heights.insert(id, (item, height));
                     let largest = sets.entry(item).or_insert(0);
-                    *largest = units.max(*largest);
+                    *largest = height.max(*largest);
                 }
-                _ => {}
+                Kind::Remove(_) | Kind::Checkout => {}
             }
         }
         sets.into_iter().for_each(|(item, units)| *quantities.entry(item).or_insert(0) += units);
@@ -78,6 +100,9 @@ impl Model {
     /// The operations seen, one a line.
     pub fn story(&self, seen: &BTreeSet<OperationId>) -> String {
         let told = seen.iter().filter_map(|id| Some((id, self.operations.get(id)?)));
-        told.map(|(id, operation)| format!("\n  {id}: {:?} saw {:?}", operation.kind, operation.saw)).collect()
+        told.map(|(id, operation)| {
+            format!("\n  {id}: {:?} saw {:?}, was shown {:?}", operation.kind, operation.saw, operation.shown)
+        })
+        .collect()
     }
 }

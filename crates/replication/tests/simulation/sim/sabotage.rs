@@ -23,11 +23,15 @@ pub enum Sabotage {
     AcknowledgeBeforeCommit,
     /// A restored database goes on under its old replica number.
     KeepNumberAfterRestore,
+    /// A checkout cuts what is stored instead of what is shown, and so what earlier ones hold.
+    CutWhatIsHeld,
+    /// An edit removes what is stored instead of what is shown.
+    EditWhatIsHeld,
 }
 
 impl Sabotage {
     /// Each with the check that must notice it.
-    pub const ALL: [(Self, Verdict); 9] = [
+    pub const ALL: [(Self, Verdict); 11] = [
         (Self::AckBeforeDurable, Verdict::AckedBeforeDurable),
         (Self::JumpGaps, Verdict::Gap),
         (Self::JoinWithoutContext, Verdict::Intent),
@@ -37,5 +41,7 @@ impl Sabotage {
         (Self::NoAntiEntropy, Verdict::NotConverged),
         (Self::AcknowledgeBeforeCommit, Verdict::Lost),
         (Self::KeepNumberAfterRestore, Verdict::Refused),
+        (Self::CutWhatIsHeld, Verdict::Intent),
+        (Self::EditWhatIsHeld, Verdict::Intent),
     ];
 }

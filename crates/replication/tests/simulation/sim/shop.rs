@@ -49,7 +49,9 @@ impl World {
 
     pub fn commit(&mut self, site: SiteId, transaction: u64) {
         let Some(Some(write)) = self.sites[site].running.remove(&transaction) else { return };
+        self.check_placing(site, &write);
         let disk = &mut self.sites[site].disk;
+        let held = disk.held(write.cart);
         disk.carts.insert(write.cart, write.stored);
         if let Some((operation, settlement)) = write.settles {
             disk.checkouts.remove(&operation);
@@ -62,7 +64,7 @@ impl World {
                 Some(checkout) => drop(disk.checkouts.insert(id, checkout)),
                 None => drop(self.acknowledged.insert(id, site)),
             }
-            self.model.acknowledge(id, disk.number, kind, saw);
+            self.model.acknowledge(id, disk.number, kind, saw, &held);
             self.report.edits += 1;
         }
         for (position, entry) in write.entries {
@@ -85,12 +87,16 @@ impl World {
         self.next_operation += 1;
         let saw = stored.seen.clone();
         let mut begins = None;
+        let shown = self.sites[site].disk.view(cart, &stored.state);
+        // What a careless edit takes for shown: it takes what orders hold along with the rest.
+        let taken = if self.sabotage == Some(Sabotage::EditWhatIsHeld) { stored.state.clone() } else { shown.clone() };
+        let cut_of = if self.sabotage == Some(Sabotage::CutWhatIsHeld) { stored.state.clone() } else { shown };
         let (kind, delta) = match self.rng.random_range(0..10) {
             0..=4 => (Kind::Add(item, units), stored.state.add(own, item, units, price).ok()?),
-            5..=6 => (Kind::Set(item, units), stored.state.set(own, item, units, price).ok()?),
-            7..=8 => (Kind::Remove(item), stored.state.remove(own, item).ok()?),
+            5..=6 => (Kind::Set(item, units), stored.state.set_shown(&taken, own, item, units, price).ok()?),
+            7..=8 => (Kind::Remove(item), stored.state.remove_shown(&taken, own, item).ok()?),
             _ => {
-                let (dot, cut) = stored.state.cut(own).ok()?;
+                let (dot, cut) = cut_of.cut(own).ok()?;
                 let tick = Delta::tick(dot);
                 stored.state.join_delta(&tick);
                 begins = Some(Checkout { cart, cut });
@@ -120,11 +126,16 @@ impl World {
         }
         let stored = here.disk.carts.get(&cart).cloned().unwrap_or_default();
         let own = crdt::ReplicaId(here.disk.number.0);
-        if self.rng.random_bool(0.7) {
+        if self.rng.random_bool(0.5) {
             Some(place(id, cart, &cut, stored, own))
         } else {
+            // What is shown changes, so the version moves on.
+            let mut stored = stored;
+            let tick = Delta::tick(stored.state.context().next_dot(own).ok()?);
+            stored.state.join_delta(&tick);
+            let entries = vec![unplaced(cart, &tick, Vec::new(), &stored)];
             let settles = Some((id, Settlement::Abandoned));
-            Some(Write { cart, stored, entries: Vec::new(), edit: None, begins: None, settles })
+            Some(Write { cart, stored, entries, edit: None, begins: None, settles })
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crdt::ReplicaId;
-use crdt::codec::{decode_delta, encode_delta};
+use crdt::codec::{DecodeError, decode_delta, encode_delta};
 use ids::CartId;
 use replication::Position;
 use sqlx::PgConnection;
@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::lines::{self, LockedCarts};
 use super::{CheckoutReplica, CheckoutState, Creation, Operation, StoreError, log, signed};
-use crate::domain::{CartDelta, Item, Joining, missing as missing_units};
-use crate::store::twice::{self, Missing};
+use crate::domain::{CartDelta, Item, Joining};
+use crate::store::twice;
 
 /// What became of a batch.
 #[derive(Clone, Debug)]
@@ -45,51 +45,75 @@ pub async fn join_operations(
     let mut carts = lines::lock(connection, &ids).await?;
 
     let mut refused = Vec::new();
-    let mut deltas = Vec::new();
-    for (cart_id, operation) in operations.iter().filter(|(_, operation)| !operation.delta.is_empty()) {
-        let delta: Result<CartDelta, _> = decode_delta(&operation.delta);
-        match delta {
-            Ok(delta) => deltas.push((*cart_id, delta, operation.checkout.as_ref())),
+    let mut readable = Vec::new();
+    for (cart_id, operation) in operations {
+        match Readable::of(operation) {
+            Ok(read) => readable.push((*cart_id, read)),
             Err(error) => refused.push((*cart_id, error.to_string())),
         }
     }
     let named: BTreeSet<(CartId, Item)> =
-        deltas.iter().flat_map(|(id, delta, _)| delta.lines.keys().map(|item| (*id, item.clone()))).collect();
+        readable.iter().flat_map(|(id, read)| read.items().map(|item| (*id, item.clone()))).collect();
     lines::read_named(connection, &mut carts, &named).await?;
 
-    let (mut retired, mut missing) = (Vec::new(), Vec::new());
-    for (cart_id, delta, checkout) in &deltas {
-        let ordered = checkout.filter(|checkout| checkout.state == CheckoutState::Ordered && !delta.lines.is_empty());
-        let before = ordered.and(carts.get(cart_id)).map(|cart| twice::quantities(&cart.lines));
-        match join_one(&mut carts, *cart_id, delta, replica) {
-            Ok(Some(delta)) => retired.push((*cart_id, delta)),
-            Ok(None) => {}
+    let mut retired = Vec::new();
+    let mut checkouts = Vec::new();
+    for (cart_id, read) in &readable {
+        match join_one(&mut carts, *cart_id, read.delta.as_ref(), replica) {
+            Ok(dropped) => {
+                retired.extend(dropped.map(|delta| (*cart_id, delta)));
+                // A checkout hides lines, or no longer does, exactly when the version says so: with its delta or not at all.
+                checkouts.extend(read.checkout.map(|checkout| (*cart_id, checkout)));
+            }
             Err(reason) => refused.push((*cart_id, reason)),
-        }
-        if let (Some(ordered), Some(before), Some(cart)) = (ordered, before, carts.get(cart_id)) {
-            let units = missing_units(&ordered.lines, &before, &twice::quantities(&cart.lines));
-            missing.push(Missing { cart_id: *cart_id, order_id: ordered.order_id, units });
         }
     }
     lines::write(connection, &carts).await?;
     remember(connection, from, operations).await?;
-    let missing = twice::not_settled_yet(connection, missing).await?;
-    let checkouts: Vec<(CartId, &CheckoutReplica)> =
-        operations.iter().filter_map(|(id, operation)| Some((*id, operation.checkout.as_ref()?))).collect();
     write_checkouts(connection, replica, &checkouts).await?;
-    twice::record(connection, replica, &missing).await?;
+    twice::record(connection, replica, &with_placed_orders(&checkouts)).await?;
     append_retired(connection, &retired).await?;
     let through = log::grown_to(connection, replication::ReplicaId(from.0), through).await?;
     Ok(Joined { through, refused, log_grew: !retired.is_empty() })
 }
 
+/// An operation whose values can be read.
+struct Readable<'a> {
+    delta: Option<CartDelta>,
+    checkout: Option<&'a CheckoutReplica>,
+}
+
+impl<'a> Readable<'a> {
+    fn of(operation: &'a Operation) -> Result<Self, DecodeError> {
+        let checkout = operation.checkout.as_ref();
+        checkout.map_or(Ok(()), CheckoutReplica::check)?;
+        let delta = (!operation.delta.is_empty()).then(|| decode_delta(&operation.delta)).transpose()?;
+        Ok(Self { delta, checkout })
+    }
+
+    fn items(&self) -> impl Iterator<Item = &Item> {
+        self.delta.iter().flat_map(|delta| delta.lines.keys())
+    }
+}
+
+/// The carts of these checkouts whose orders are placed.
+pub(super) fn with_placed_orders(checkouts: &[(CartId, &CheckoutReplica)]) -> Vec<Uuid> {
+    let placed = checkouts.iter().filter(|(_, checkout)| checkout.state == CheckoutState::Ordered);
+    let carts: BTreeSet<Uuid> = placed.map(|(cart_id, _)| cart_id.as_uuid()).collect();
+    carts.into_iter().collect()
+}
+
 fn join_one(
     carts: &mut LockedCarts,
     cart_id: CartId,
-    delta: &CartDelta,
+    delta: Option<&CartDelta>,
     replica: ReplicaId,
 ) -> Result<Option<CartDelta>, String> {
-    let cart = carts.get_mut(&cart_id).ok_or("cart is not known here")?;
+    if let Some(reason) = carts.unreadable.get(&cart_id) {
+        return Err(reason.clone());
+    }
+    let cart = carts.carts.get_mut(&cart_id).ok_or("cart is not known here")?;
+    let Some(delta) = delta else { return Ok(None) };
     let mut joining = Joining {
         context: &mut cart.context,
         address: &mut cart.address,
@@ -160,7 +184,7 @@ async fn remember(
     Ok(())
 }
 
-/// Stores at `replica` the checkouts as they stand there; a settled one is never undecided again.
+/// Stores at `replica` the checkouts as they stand there; a settled one is never undecided again. What one took is added once it is told.
 pub(super) async fn write_checkouts(
     connection: &mut PgConnection,
     replica: ReplicaId,
@@ -195,9 +219,14 @@ pub(super) async fn write_checkouts(
          select begun.order_id, begun.cart_id, begun.cut, begun.state, begun.origin, begun.operation, begun.seen, begun.ordered
          from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::smallint[], $6::bigint[], $7::bytea[], $8::jsonb[])
              as begun (order_id, cart_id, cut, state, origin, operation, seen, ordered)
-         on conflict (order_id) do update set state = excluded.state
-         where stored.state <> excluded.state
-             and (excluded.state = 'ordered' or (stored.state = 'undecided' and excluded.state = 'abandoned'))",
+         on conflict (order_id) do update
+         set state = case when (stored.state, excluded.state) in
+                              (('undecided', 'abandoned'), ('undecided', 'ordered'), ('abandoned', 'ordered'))
+                          then excluded.state else stored.state end,
+             cut = case when stored.cut = '' then excluded.cut else stored.cut end
+         where (stored.state, excluded.state) in
+                   (('undecided', 'abandoned'), ('undecided', 'ordered'), ('abandoned', 'ordered'))
+             or (stored.cut = '' and excluded.cut <> '')",
         &orders,
         &ids,
         &cuts,

@@ -35,7 +35,7 @@ pub async fn disguise(connection: &mut PgConnection, log: &mut super::Log) -> Re
         let mut transaction = connection.begin().await?;
         let mut carts = lines::lock(&mut transaction, &[cart_id.as_uuid()]).await?;
         lines::read_all(&mut transaction, &mut carts).await?;
-        let Some(cart) = carts.remove(cart_id) else { continue };
+        let Some(cart) = carts.carts.remove(cart_id) else { continue };
         let written_at = written_at(&mut transaction, *cart_id).await?;
         // no crash point: only sabotaged carts come here.
         transaction.commit().await?;
@@ -63,7 +63,7 @@ pub async fn overwrite(
         let theirs: CartDelta = decode_delta(state)?;
         let mut carts = lines::lock(connection, &[cart_id.as_uuid()]).await?;
         lines::read_all(connection, &mut carts).await?;
-        let Some(cart) = carts.get_mut(cart_id) else { continue };
+        let Some(cart) = carts.carts.get_mut(cart_id) else { continue };
         let later = theirs_at > written_at(connection, *cart_id).await?;
         cart.context.join(&theirs.context);
         if later {

@@ -21,8 +21,14 @@ pub(super) struct LockedCart {
     pub(super) lines: BTreeMap<Item, LineEntries>,
 }
 
-/// Carts under their locks.
-pub(super) type LockedCarts = BTreeMap<CartId, LockedCart>;
+/// Carts under their locks. One with a value that cannot be read is not among them: nothing is joined into it and nothing of it is written,
+/// and the others go on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LockedCarts {
+    pub(super) carts: BTreeMap<CartId, LockedCart>,
+    /// Those that cannot be read, with the reason.
+    pub(super) unreadable: BTreeMap<CartId, String>,
+}
 
 /// Locks the carts that are there, without lines. In the order of their ids, so that two who lock several do not wait for each other.
 pub(super) async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<LockedCarts, StoreError> {
@@ -32,26 +38,51 @@ pub(super) async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let cart = LockedCart {
+    let mut locked = LockedCarts::default();
+    for row in rows {
+        let cart = || -> Result<LockedCart, StoreError> {
+            Ok(LockedCart {
                 context: decode_context(&row.context)?,
                 address: decode_address(&row.address)?,
                 line_count: usize::try_from(row.line_count).unwrap_or_default(),
                 lines: BTreeMap::new(),
-            };
-            Ok((CartId::from_uuid(row.cart_id), cart))
-        })
-        .collect()
+            })
+        };
+        locked.put(CartId::from_uuid(row.cart_id), cart());
+    }
+    Ok(locked)
+}
+
+impl LockedCarts {
+    fn put(&mut self, cart_id: CartId, cart: Result<LockedCart, StoreError>) {
+        match cart {
+            Ok(cart) => drop(self.carts.insert(cart_id, cart)),
+            Err(error) => self.set_aside(cart_id, &error),
+        }
+    }
+
+    fn set_aside(&mut self, cart_id: CartId, error: &StoreError) {
+        self.carts.remove(&cart_id);
+        self.unreadable.insert(cart_id, unreadable(error));
+    }
+}
+
+/// What is wrong with a stored value, with its cause.
+pub(super) fn unreadable(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 /// Adds all lines of the locked carts.
 pub(super) async fn read_all(connection: &mut PgConnection, carts: &mut LockedCarts) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = carts.keys().map(|cart_id| cart_id.as_uuid()).collect();
+    let ids: Vec<Uuid> = carts.carts.keys().map(|cart_id| cart_id.as_uuid()).collect();
     let rows = sqlx::query_as!(LineRow, "select cart_id, offer_id, line from cart_line where cart_id = any($1)", &ids,)
         .fetch_all(connection)
         .await?;
-    add(carts, rows)
+    add(carts, rows);
+    Ok(())
 }
 
 /// Adds the named lines of the locked carts, as far as they are there. Each is one look into the primary key, however long its cart is.
@@ -72,7 +103,8 @@ pub(super) async fn read_named(
     )
     .fetch_all(connection)
     .await?;
-    add(carts, rows)
+    add(carts, rows);
+    Ok(())
 }
 
 struct LineRow {
@@ -81,13 +113,18 @@ struct LineRow {
     line: Vec<u8>,
 }
 
-fn add(carts: &mut LockedCarts, rows: Vec<LineRow>) -> Result<(), StoreError> {
+fn add(carts: &mut LockedCarts, rows: Vec<LineRow>) {
     for row in rows {
-        if let Some(cart) = carts.get_mut(&CartId::from_uuid(row.cart_id)) {
-            cart.lines.insert(Item(row.offer_id.parse()?), decode_line(&row.line)?);
+        let cart_id = CartId::from_uuid(row.cart_id);
+        let Some(cart) = carts.carts.get_mut(&cart_id) else { continue };
+        let line = || -> Result<(Item, LineEntries), StoreError> {
+            Ok((Item(row.offer_id.parse()?), decode_line(&row.line)?))
+        };
+        match line() {
+            Ok((item, line)) => drop(cart.lines.insert(item, line)),
+            Err(error) => carts.set_aside(cart_id, &error),
         }
     }
-    Ok(())
 }
 
 /// Writes the carts back: contexts, addresses, and the lines they hold, of which empty ones are deleted. Their revisions move on, so that
@@ -96,7 +133,7 @@ pub(super) async fn write(connection: &mut PgConnection, carts: &LockedCarts) ->
     let (mut ids, mut contexts, mut addresses, mut counts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut kept, mut kept_offers, mut kept_lines) = (Vec::new(), Vec::new(), Vec::new());
     let (mut emptied, mut emptied_offers) = (Vec::new(), Vec::new());
-    for (cart_id, cart) in carts {
+    for (cart_id, cart) in &carts.carts {
         ids.push(cart_id.as_uuid());
         contexts.push(encode_context(&cart.context));
         addresses.push(encode_address(&cart.address));

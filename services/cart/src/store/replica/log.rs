@@ -79,35 +79,48 @@ pub async fn read_log(
     let mut log = Log { operations: Vec::with_capacity(rows.len()), through: after, trimmed, more };
     for row in rows {
         log.through = position(row.transaction, row.position);
-        let creation = match row.owner_id.zip(row.idempotency_key) {
-            Some((owner_id, key)) => {
-                Some(Creation { owner_id: CustomerId::from_uuid(owner_id), idempotency_key: key.parse()? })
-            }
-            None => None,
+        let cart_id = CartId::from_uuid(row.cart_id);
+        let operation = || -> Result<Operation, StoreError> {
+            let creation = match row.owner_id.zip(row.idempotency_key) {
+                Some((owner_id, key)) => {
+                    Some(Creation { owner_id: CustomerId::from_uuid(owner_id), idempotency_key: key.parse()? })
+                }
+                None => None,
+            };
+            let checkout = match (CheckoutState::of_operation(&row.operation_key), row.order_id, row.cut) {
+                (Some(state), Some(order_id), Some(cut)) => Some(CheckoutReplica {
+                    order_id: OrderId::from_uuid(order_id),
+                    cut: if state == CheckoutState::Undecided { cut } else { Vec::new() },
+                    state,
+                    origin: replica,
+                    operation: unsigned(row.operation.unwrap_or_default()),
+                    seen: row.seen.unwrap_or_default(),
+                    lines: ordered_lines(row.ordered.unwrap_or_default())?,
+                }),
+                _ => None,
+            };
+            Ok(Operation {
+                key: row.operation_key,
+                request_digest: row.request_digest,
+                outcome: row.outcome,
+                delta: row.delta,
+                creation,
+                checkout,
+            })
         };
-        let checkout = match (CheckoutState::of_operation(&row.operation_key), row.order_id, row.cut) {
-            (Some(state), Some(order_id), Some(cut)) => Some(CheckoutReplica {
-                order_id: OrderId::from_uuid(order_id),
-                cut: if state == CheckoutState::Undecided { cut } else { Vec::new() },
-                state,
-                origin: replica,
-                operation: unsigned(row.operation.unwrap_or_default()),
-                seen: row.seen.unwrap_or_default(),
-                lines: ordered_lines(row.ordered.unwrap_or_default())?,
-            }),
-            _ => None,
-        };
-        let operation = Operation {
-            key: row.operation_key,
-            request_digest: row.request_digest,
-            outcome: row.outcome,
-            delta: row.delta,
-            creation,
-            checkout,
-        };
-        log.operations.push((CartId::from_uuid(row.cart_id), operation));
+        match operation() {
+            Ok(operation) => log.operations.push((cart_id, operation)),
+            // The log goes on without it: it must not keep every other cart from the other region. Anti-entropy tells of its cart again.
+            Err(error) => report_unreadable(cart_id, &error),
+        }
     }
     Ok(log)
+}
+
+/// A stored value of a cart that cannot be read keeps that cart from being shipped, and no other.
+pub(super) fn report_unreadable(cart_id: CartId, error: &StoreError) {
+    tracing::error!(%cart_id, reason = super::lines::unreadable(error), "a cart cannot be read, so it is not shipped");
+    metrics::counter!("cart_replication_unreadable_total").increment(1);
 }
 
 /// Nothing after `after`. When the database has never handed out that transaction, it went back in time: the log ends before.

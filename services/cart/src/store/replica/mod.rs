@@ -18,10 +18,12 @@ pub use whole::{digests, join_replicas, replicas};
 use std::collections::BTreeMap;
 
 use crdt::ReplicaId;
+use crdt::codec::{DecodeError, decode_context, decode_delta};
 use ids::{CustomerId, IdempotencyKey, OfferId, OrderId};
 use sqlx::types::Json;
 
 use super::StoreError;
+use crate::domain::{Address, Item, OrderedTwice, Snapshot};
 
 /// Whose a cart is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,22 @@ pub struct CheckoutReplica {
     pub lines: BTreeMap<OfferId, u64>,
 }
 
+impl CheckoutReplica {
+    /// Whether what it brings can be read again: one that cannot would be the end of its cart here.
+    fn check(&self) -> Result<(), DecodeError> {
+        if !self.cut.is_empty() {
+            decode_delta::<Item, Snapshot, Address>(&self.cut)?;
+        }
+        if !self.seen.is_empty() {
+            decode_context(&self.seen)?;
+        }
+        if self.state == CheckoutState::Undecided && self.cut.is_empty() {
+            return Err(DecodeError::Truncated);
+        }
+        Ok(())
+    }
+}
+
 /// What became of a checkout, in the order in which one stands over the other: an order that was placed stays placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckoutState {
@@ -88,6 +106,8 @@ pub struct CartReplica {
     pub state: Vec<u8>,
     /// All of them.
     pub checkouts: Vec<CheckoutReplica>,
+    /// What two orders took.
+    pub ordered_twice: Vec<OrderedTwice>,
 }
 
 impl CheckoutState {

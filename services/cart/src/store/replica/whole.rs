@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use crdt::ReplicaId;
 use crdt::codec::{decode_address, decode_context, decode_delta, decode_line, encode_cart};
-use ids::{CartId, CustomerId, OfferId, OrderId};
+use ids::{CartId, CustomerId, OrderId};
 use replication::Digest;
 use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::join::{append_retired, create, write_checkouts};
+use super::join::{append_retired, create, with_placed_orders, write_checkouts};
 use super::lines::LockedCart;
+use super::log::report_unreadable;
 use super::{
     CartReplica, CheckoutReplica, CheckoutState, Creation, Ordered, StoreError, lines, ordered_lines, unsigned,
 };
-use crate::domain::{CartDelta, CartState, Item, JOINED_LINES_MAX, missing};
-use crate::store::twice::{self, Missing};
+use crate::domain::{CartDelta, CartState, Item, JOINED_LINES_MAX};
+use crate::store::twice;
 
 /// The digests of the carts in (`after`, `last`] by id, at most `limit`.
 ///
@@ -36,7 +37,10 @@ pub async fn digests(
                       as "offer_ids!",
                   array(select l.line from cart_line l where l.cart_id = c.cart_id order by l.offer_id) as "lines!",
                   array(select k.order_id::text || k.state from cart_checkout k
-                        where k.cart_id = c.cart_id order by k.order_id) as "checkouts!"
+                        where k.cart_id = c.cart_id order by k.order_id) as "checkouts!",
+                  array(select concat_ws(' ', t.offer_id, t.first_order_id, t.second_order_id, t.quantity)
+                        from cart_ordered_twice t where t.cart_id = c.cart_id
+                        order by t.offer_id, t.first_order_id, t.second_order_id) as "ordered_twice!"
            from cart c
            where ($1::uuid is null or c.cart_id > $1) and ($2::uuid is null or c.cart_id <= $2)
            order by c.cart_id
@@ -63,6 +67,7 @@ pub async fn digests(
                 part(line);
             });
             row.checkouts.iter().for_each(|checkout| part(checkout.as_bytes()));
+            row.ordered_twice.iter().for_each(|twice| part(twice.as_bytes()));
             let mut digest = [0; 16];
             digest.copy_from_slice(&hasher.finalize()[..16]);
             (CartId::from_uuid(row.cart_id), Digest(digest))
@@ -70,7 +75,10 @@ pub async fn digests(
         .collect())
 }
 
-/// The whole carts of `ids` at `replica` that are there, in order; the first of them when `bytes_max` is reached, but at least one.
+/// The whole carts of `ids` at `replica` that are there, in order; the first of them when `bytes_max` is reached, but at least one. A cart
+/// that cannot be read is left out: it stays different until it is mended.
+///
+/// In one snapshot: a state that knows of a checkout's end comes with that end, since versions name what is shown.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -81,7 +89,8 @@ pub async fn replicas(
     bytes_max: usize,
 ) -> Result<Vec<(CartId, CartReplica)>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|cart_id| cart_id.as_uuid()).collect();
-    let mut checkouts = checkouts(pool, replica, &ids).await?;
+    let mut snapshot = chassis::database::begin(pool).await?;
+    sqlx::query!("set transaction isolation level repeatable read read only").execute(&mut *snapshot).await?;
     let rows = sqlx::query!(
         r#"select c.cart_id, c.owner_id, c.idempotency_key, c.context, c.address,
                   array(select l.offer_id from cart_line l where l.cart_id = c.cart_id order by l.offer_id)
@@ -92,31 +101,41 @@ pub async fn replicas(
            order by c.cart_id"#,
         &ids,
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *snapshot)
     .await?;
+    let mut checkouts = checkouts(&mut snapshot, replica, &ids).await?;
+    let mut ordered_twice = twice::known(&mut *snapshot, &ids).await?;
+    // no crash point: it has read, and nothing else.
+    snapshot.commit().await?;
     let (mut replicas, mut bytes) = (Vec::new(), 0);
     for row in rows {
-        let mut cart_lines = Vec::with_capacity(row.lines.len());
-        for (offer_id, line) in row.offer_ids.iter().zip(&row.lines) {
-            cart_lines.push((Item(offer_id.parse()?), decode_line(line)?));
-        }
-        let state = CartState::from_parts(decode_context(&row.context)?, cart_lines);
-        let state = state.with_address(decode_address(&row.address)?);
-        let mut cart_checkouts = checkouts.remove(&row.cart_id).unwrap_or_default();
-        bound_cuts(&mut cart_checkouts, bytes_max);
-        let replica = CartReplica {
-            creation: Creation {
-                owner_id: CustomerId::from_uuid(row.owner_id),
-                idempotency_key: row.idempotency_key.parse()?,
-            },
-            state: encode_cart(&state),
-            checkouts: cart_checkouts,
+        let (cart_id, checkouts) = (CartId::from_uuid(row.cart_id), checkouts.remove(&row.cart_id));
+        let ordered_twice = ordered_twice.remove(&row.cart_id).unwrap_or_default();
+        let replica = || -> Result<CartReplica, StoreError> {
+            let mut cart_lines = Vec::with_capacity(row.lines.len());
+            for (offer_id, line) in row.offer_ids.iter().zip(&row.lines) {
+                cart_lines.push((Item(offer_id.parse()?), decode_line(line)?));
+            }
+            let state = CartState::from_parts(decode_context(&row.context)?, cart_lines);
+            let state = state.with_address(decode_address(&row.address)?);
+            let mut checkouts = checkouts.unwrap_or(Ok(Vec::new()))?;
+            bound_cuts(&mut checkouts, bytes_max);
+            let (owner_id, idempotency_key) = (CustomerId::from_uuid(row.owner_id), row.idempotency_key.parse()?);
+            let creation = Creation { owner_id, idempotency_key };
+            Ok(CartReplica { creation, state: encode_cart(&state), checkouts, ordered_twice })
+        };
+        let replica = match replica() {
+            Ok(replica) => replica,
+            Err(error) => {
+                report_unreadable(cart_id, &error);
+                continue;
+            }
         };
         bytes += replica.state.len() + replica.checkouts.iter().map(|checkout| checkout.cut.len()).sum::<usize>();
         if bytes > bytes_max && !replicas.is_empty() {
             break;
         }
-        replicas.push((CartId::from_uuid(row.cart_id), replica));
+        replicas.push((cart_id, replica));
     }
     Ok(replicas)
 }
@@ -137,12 +156,12 @@ fn bound_cuts(checkouts: &mut [CheckoutReplica], bytes_max: usize) {
     }
 }
 
-/// The checkouts of carts. Read apart from the states: a checkout that is settled in between is told of again by its own operation.
+/// The checkouts of carts; an error for a cart of which one cannot be read.
 async fn checkouts(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     replica: ReplicaId,
     ids: &[Uuid],
-) -> Result<BTreeMap<Uuid, Vec<CheckoutReplica>>, StoreError> {
+) -> Result<BTreeMap<Uuid, Result<Vec<CheckoutReplica>, StoreError>>, StoreError> {
     let rows = sqlx::query!(
         r#"select order_id, cart_id, case state when 'abandoned' then '' else cut end as "cut!", state,
                   coalesce(origin, $2) as "origin!", operation, seen, ordered as "ordered: Ordered"
@@ -150,19 +169,27 @@ async fn checkouts(
         ids,
         i16::from(replica.0),
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
-    let mut checkouts: BTreeMap<Uuid, Vec<CheckoutReplica>> = BTreeMap::new();
+    let mut checkouts: BTreeMap<Uuid, Result<Vec<CheckoutReplica>, StoreError>> = BTreeMap::new();
     for row in rows {
-        checkouts.entry(row.cart_id).or_default().push(CheckoutReplica {
-            order_id: OrderId::from_uuid(row.order_id),
-            cut: row.cut,
-            state: CheckoutState::of(&row.state)?,
-            origin: ReplicaId(u8::try_from(row.origin).unwrap_or(replica.0)),
-            operation: unsigned(row.operation),
-            seen: row.seen,
-            lines: ordered_lines(row.ordered)?,
-        });
+        let checkout = || -> Result<CheckoutReplica, StoreError> {
+            Ok(CheckoutReplica {
+                order_id: OrderId::from_uuid(row.order_id),
+                cut: row.cut,
+                state: CheckoutState::of(&row.state)?,
+                origin: ReplicaId(u8::try_from(row.origin).unwrap_or(replica.0)),
+                operation: unsigned(row.operation),
+                seen: row.seen,
+                lines: ordered_lines(row.ordered)?,
+            })
+        };
+        let of_cart = checkouts.entry(row.cart_id).or_insert_with(|| Ok(Vec::new()));
+        match (checkout(), of_cart.as_mut()) {
+            (Ok(checkout), Ok(of_cart)) => of_cart.push(checkout),
+            (Err(error), Ok(_)) => *of_cart = Err(error),
+            (_, Err(_)) => {}
+        }
     }
     Ok(checkouts)
 }
@@ -183,61 +210,37 @@ pub async fn join_replicas(
     let mut carts = lines::lock(connection, &ids).await?;
     lines::read_all(connection, &mut carts).await?;
 
-    let (mut refused, mut retired, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut refused, mut retired) = (Vec::new(), Vec::new());
+    let (mut checkouts, mut ordered_twice) = (Vec::new(), Vec::new());
+    refused.extend(std::mem::take(&mut carts.unreadable));
     for (cart_id, theirs) in replicas {
-        let Some(cart) = carts.get_mut(cart_id) else { continue };
+        let Some(cart) = carts.carts.get_mut(cart_id) else { continue };
         match join_whole(cart, theirs, replica) {
-            Ok(joined) => {
-                retired.extend(joined.retired.into_iter().map(|delta| (*cart_id, delta)));
-                missing.extend(joined.missing.into_iter().map(|(order_id, units)| Missing {
-                    cart_id: *cart_id,
-                    order_id,
-                    units,
-                }));
+            Ok(dropped) => {
+                retired.extend(dropped.into_iter().map(|delta| (*cart_id, delta)));
+                checkouts.extend(theirs.checkouts.iter().map(|checkout| (*cart_id, checkout)));
+                ordered_twice.extend(theirs.ordered_twice.iter().map(|twice| (*cart_id, twice.clone())));
             }
             Err(reason) => refused.push((*cart_id, reason)),
         }
     }
     lines::write(connection, &carts).await?;
-    let missing = twice::not_settled_yet(connection, missing).await?;
-    let checkouts: Vec<(CartId, &CheckoutReplica)> =
-        replicas.iter().flat_map(|(id, replica)| replica.checkouts.iter().map(|checkout| (*id, checkout))).collect();
     write_checkouts(connection, replica, &checkouts).await?;
-    twice::record(connection, replica, &missing).await?;
+    twice::keep(connection, &ordered_twice).await?;
+    twice::record(connection, replica, &with_placed_orders(&checkouts)).await?;
     append_retired(connection, &retired).await?;
     Ok(refused)
 }
 
-/// What joining a whole cart has brought to light.
-#[derive(Default)]
-struct JoinedWhole {
-    /// Our own entries that are spent now and were dropped.
-    retired: Vec<CartDelta>,
-    /// Of each order placed there, the units that were no longer here.
-    missing: Vec<(OrderId, BTreeMap<OfferId, u64>)>,
-}
-
-/// Joins a whole cart into ours; when it is refused, nothing has changed.
-fn join_whole(cart: &mut LockedCart, theirs: &CartReplica, replica: ReplicaId) -> Result<JoinedWhole, String> {
-    let decoded = |bytes: &[u8]| -> Result<CartDelta, String> {
-        let delta = decode_delta(bytes).map_err(|error| error.to_string())?;
-        crdt::validate_from_peer(&delta, replica, &cart.context).map_err(|error| error.to_string())?;
-        Ok(delta)
-    };
-    let whole = decoded(&theirs.state)?;
+/// Joins a whole cart into ours; when it is refused, nothing has changed. Returns our own entries that are spent now and were dropped.
+fn join_whole(cart: &mut LockedCart, theirs: &CartReplica, replica: ReplicaId) -> Result<Vec<CartDelta>, String> {
+    let whole: CartDelta = decode_delta(&theirs.state).map_err(|error| error.to_string())?;
+    crdt::validate_from_peer(&whole, replica, &cart.context).map_err(|error| error.to_string())?;
+    theirs.checkouts.iter().try_for_each(CheckoutReplica::check).map_err(|error| error.to_string())?;
     let ours = CartState::from_parts(cart.context.clone(), cart.lines.clone());
     let mut ours = ours.with_address(cart.address.clone());
-    let mut joined = JoinedWhole::default();
-    // Their state holds the cuts of placed orders, so joining those first changes nothing, but shows what each of them took.
-    let placed = |checkout: &&CheckoutReplica| checkout.state == CheckoutState::Ordered && !checkout.cut.is_empty();
-    for checkout in theirs.checkouts.iter().filter(placed) {
-        let cut = decoded(&checkout.cut)?;
-        let before = quantities(&ours);
-        ours.join_delta(&cut);
-        joined.missing.push((checkout.order_id, missing(&checkout.lines, &before, &quantities(&ours))));
-    }
     ours.join(&CartState::from(whole));
-    joined.retired = ours.retire(replica);
+    let retired = ours.retire(replica);
     if ours.lines().len() > JOINED_LINES_MAX {
         return Err(format!("cart would have more than {JOINED_LINES_MAX} lines"));
     }
@@ -248,11 +251,7 @@ fn join_whole(cart: &mut LockedCart, theirs: &CartReplica, replica: ReplicaId) -
     cart.line_count = ours.lines().count();
     cart.context = ours.context().clone();
     cart.address = ours.address().clone();
-    Ok(joined)
-}
-
-fn quantities(cart: &CartState) -> BTreeMap<Item, u64> {
-    cart.lines().map(|(item, line)| (item.clone(), line.quantity())).collect()
+    Ok(retired)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ impl Cart for CartClient {
             idempotency_key: request.idempotency_key.to_string(),
             cart_version: request.cart_version.clone(),
             order_id: new_order.to_string(),
+            expected_total: None,
         };
         let response = self
             .0
