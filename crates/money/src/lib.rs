@@ -13,9 +13,9 @@ pub use split::{commission, commission_of_refund};
 /// Signed, so that ledger postings can hold it. A price is a `Money` that its owner has checked to be positive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money {
-    // The amount comes first so that amounts of one currency order by size.
-    minor_units: i64,
+    // The currency comes first: amounts of one currency order by size, and those of two are never compared.
     currency: Currency,
+    minor_units: i64,
 }
 
 /// Why two amounts cannot be combined.

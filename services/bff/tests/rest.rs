@@ -32,7 +32,9 @@ async fn an_add_reaches_the_cart_with_its_owner_key_and_deadline() {
     let (status, body) = rig.ask(rig.request("POST", &lines(), r#"{"offer_id":"85123A","quantity":2}"#)).await;
     assert_eq!(status, 200);
     let line = json!({"offer_id": "85123A", "seller_id": "alder", "title": "T-light holder",
-        "unit_price": {"minor_units": 295, "currency": "GBP"}, "quantity": 2});
+        "unit_price": {"minor_units": 295, "currency": "GBP"}, "quantity": 2,
+        "prices": [{"unit_price": {"minor_units": 295, "currency": "GBP"}, "quantity": 1},
+                   {"unit_price": {"minor_units": 250, "currency": "GBP"}, "quantity": 1}]});
     assert_eq!(body, json!({"line": line, "version": "v2"}));
     let seen = rig.seen();
     assert_eq!(seen[0].method, "AddLine");

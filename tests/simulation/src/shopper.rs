@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ids::{CartId, CustomerId, OrderId, Region};
 use money::Money;
-use order::domain::{CardToken, DeliveryAddress, Order, OrderLine, OrderState, Refusal, ReturnLine};
+use order::domain::{CardToken, DeliveryAddress, Order, OrderLine, OrderState, Prices, Refusal, ReturnLine};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use uuid::Uuid;
@@ -127,7 +127,7 @@ fn some_lines(world: &mut World, region: RegionId, id: OrderId) -> Rc<Vec<Return
     let order = &world.regions[region].orders.rows[&id].order;
     let is_whole = world.rng.random_bool(0.5);
     let lines = order.lines.iter().enumerate().filter(|(nth, _)| is_whole || *nth == 0).map(|(_, line)| {
-        let quantity = if is_whole { line.quantity } else { world.rng.random_range(1..=line.quantity) };
+        let quantity = if is_whole { line.quantity() } else { world.rng.random_range(1..=line.quantity()) };
         ReturnLine { offer: line.offer.clone(), quantity }
     });
     Rc::new(lines.collect())
@@ -138,17 +138,20 @@ fn request(world: &mut World, region: RegionId, number: u64) -> PlaceRequest {
     let mut lines = Vec::new();
     for (nth, offer) in OFFERS.iter().enumerate() {
         if nth == 0 || world.rng.random_bool(0.4) {
+            // A price may have changed between the adds.
+            let several = if world.rng.random_bool(0.3) { 2 } else { 1 };
+            let mut pair = || (world.rng.random_range(1..500), world.rng.random_range(1..4));
+            let pairs: Vec<(i64, i64)> = (0..several).map(|_| pair()).collect();
             lines.push(OrderLine {
                 offer: offer.parse().expect("a literal"),
                 seller: ["potter", "turner"][nth % 2].parse().expect("a literal"),
                 title: String::new(),
-                unit_price_minor: world.rng.random_range(1..500),
-                quantity: world.rng.random_range(1..4),
+                prices: Prices::new(pairs).expect("units at prices"),
                 returned_quantity: 0,
             });
         }
     }
-    let total = lines.iter().map(|line| line.unit_price_minor * line.quantity).sum();
+    let total = lines.iter().map(|line| line.prices.worth_minor().expect("small amounts")).sum();
     let card =
         ["tok_visa", "tok_visa", "tok_visa", "tok_visa", "tok_visa", "tok_chargeDeclined"].choose(&mut world.rng);
     let card = CardToken::new(card.copied().unwrap_or_default().to_owned());

@@ -9,20 +9,26 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Missing;
-use super::money::Money;
+use super::money::{Money, PricedUnits};
 use crate::Bff;
 use crate::caller::Customer;
 use crate::extract::{Json, Key, Segments};
 use crate::problem::Problem;
 
-/// A line of a cart: name and price are those of the moment it was added.
+/// A line of a cart. Each of its units has the price that was shown when it was added; a later change of the catalogue leaves it alone.
+///
+/// A line has one currency. Where the two regions were given units of an offer in two currencies while they could not talk, it has two
+/// lines, until one is removed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Line {
     offer_id: String,
     seller_id: String,
     title: String,
+    /// Of several prices the dearest: times the quantity it is never less than what the line costs.
     unit_price: Money,
     quantity: i64,
+    /// The units by price, dearest first.
+    prices: Vec<PricedUnits>,
 }
 
 /// What to add.
@@ -63,11 +69,13 @@ impl TryFrom<wire::CartLine> for Line {
     type Error = Missing;
 
     fn try_from(wire: wire::CartLine) -> Result<Self, Missing> {
+        let unit_price = wire.unit_price.ok_or(Missing("unit_price"))?.into();
         Ok(Self {
             offer_id: wire.offer_id,
             seller_id: wire.seller_id,
             title: wire.title,
-            unit_price: wire.unit_price.ok_or(Missing("unit_price"))?.into(),
+            prices: PricedUnits::of(wire.prices, (&unit_price, wire.quantity))?,
+            unit_price,
             quantity: wire.quantity,
         })
     }

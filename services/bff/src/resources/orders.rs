@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Missing;
-use super::money::Money;
+use super::money::{Money, PricedUnits};
 use super::offers::Page;
 use crate::Bff;
 use crate::caller::Customer;
@@ -61,9 +61,12 @@ pub struct OrderLine {
     offer_id: String,
     seller_id: String,
     title: String,
+    /// Of several prices the dearest: times the quantity it is never less than what the line costs.
     unit_price: Money,
     quantity: i64,
-    /// Units returned so far.
+    /// The units by price, dearest first: each costs what was shown when it was added to the cart.
+    prices: Vec<PricedUnits>,
+    /// Units returned so far. The dearest come back first, each for what it cost.
     returned_quantity: i64,
 }
 
@@ -142,11 +145,13 @@ impl TryFrom<wire::OrderLine> for OrderLine {
     type Error = Missing;
 
     fn try_from(wire: wire::OrderLine) -> Result<Self, Missing> {
+        let unit_price = wire.unit_price.ok_or(Missing("unit_price"))?.into();
         Ok(Self {
             offer_id: wire.offer_id,
             seller_id: wire.seller_id,
             title: wire.title,
-            unit_price: wire.unit_price.ok_or(Missing("unit_price"))?.into(),
+            prices: PricedUnits::of(wire.prices, (&unit_price, wire.quantity))?,
+            unit_price,
             quantity: wire.quantity,
             returned_quantity: wire.returned_quantity,
         })

@@ -17,7 +17,7 @@ use chassis::server::InFlightLimit;
 use chrono::{TimeDelta, Utc};
 use contracts::cart::v1 as cart;
 use contracts::catalog::v1 as catalog;
-use contracts::money::v1::Money;
+use contracts::money::v1::{Money, PricedUnits};
 use contracts::order::v1 as order;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use http_body_util::BodyExt as _;
@@ -101,6 +101,10 @@ fn money(minor_units: i64) -> Option<Money> {
     Some(Money { minor_units, currency_code: "GBP".into() })
 }
 
+fn priced(minor_units: i64, quantity: i64) -> PricedUnits {
+    PricedUnits { unit_price: money(minor_units), quantity }
+}
+
 fn line() -> Option<cart::CartLine> {
     let text = String::from;
     Some(cart::CartLine {
@@ -109,6 +113,7 @@ fn line() -> Option<cart::CartLine> {
         title: text("T-light holder"),
         unit_price: money(295),
         quantity: 2,
+        prices: vec![priced(295, 1), priced(250, 1)],
     })
 }
 
@@ -129,7 +134,7 @@ fn a_cart() -> Option<cart::Cart> {
 
 /// The cart in another version, with so many units and this title.
 pub fn changed(version: &str, quantity: i64, title: &str) -> cart::WatchCartResponse {
-    let line = line().map(|line| cart::CartLine { quantity, title: title.into(), ..line });
+    let line = line().map(|line| cart::CartLine { quantity, title: title.into(), prices: Vec::new(), ..line });
     let cart = a_cart().map(|cart| cart::Cart { version: version.into(), lines: line.into_iter().collect(), ..cart });
     cart::WatchCartResponse { cart }
 }

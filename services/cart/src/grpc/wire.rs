@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use contracts::cart::v1::{Cart, CartLine, DeliveryAddress, OrderedTwice as WireOrderedTwice};
-use contracts::money::v1::Money as WireMoney;
+use contracts::money::v1::{Money as WireMoney, PricedUnits};
 use ids::{CartId, OfferId};
 use money::{Money, UnknownCurrency};
 use prost::Message;
@@ -56,6 +56,10 @@ pub(super) fn line(offer_id: &OfferId, quantity: u64, snapshot: &Snapshot) -> Ca
         unit_price: Some(amount(snapshot.unit_price)),
         // The domain holds lines to a million units.
         quantity: i64::try_from(quantity).unwrap_or(i64::MAX),
+        prices: vec![PricedUnits {
+            unit_price: Some(amount(snapshot.unit_price)),
+            quantity: i64::try_from(quantity).unwrap_or(i64::MAX),
+        }],
     }
 }
 

@@ -1,9 +1,9 @@
 //! The lines cut out of a cart, and what they cost.
 
 use ids::{OfferId, SellerId};
-use money::{Money, MoneyError};
+use money::{Currency, Money, MoneyError};
 
-use super::{Refusal, RefusalKind};
+use super::{Prices, Refusal, RefusalKind};
 
 /// A line as the cart cut it out: what is ordered and charged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +14,10 @@ pub struct CutLine {
     pub seller: SellerId,
     /// Title as the shopper saw it.
     pub title: String,
-    /// Price of one unit as the shopper saw it; more than zero.
-    pub unit_price: Money,
-    /// Units, 1 or more.
-    pub quantity: i64,
+    /// The currency of its prices. A cart whose regions disagreed about it has an offer in two lines, one of each.
+    pub currency: Currency,
+    /// Units by price, each as the shopper saw it.
+    pub prices: Prices,
 }
 
 /// The lines cannot be one order. A pure function of the cut, which the cart returns again to every repeat: so is the refusal.
@@ -39,8 +39,9 @@ pub enum UnorderableCut {
 /// # Errors
 /// [`UnorderableCut`] when they have no one price.
 pub fn total_of(lines: &[CutLine]) -> Result<Money, UnorderableCut> {
-    let prices = lines.iter().map(|line| line.unit_price.checked_mul(line.quantity)).collect::<Result<Vec<_>, _>>();
-    let total = prices.and_then(Money::checked_sum).map_err(|error| match error {
+    let worth = |line: &CutLine| Ok(Money::new(line.prices.worth_minor()?, line.currency));
+    let costs = lines.iter().map(worth).collect::<Result<Vec<_>, _>>();
+    let total = costs.and_then(Money::checked_sum).map_err(|error| match error {
         MoneyError::CurrencyMismatch { .. } => UnorderableCut::MixedCurrencies,
         MoneyError::Overflow => UnorderableCut::TotalTooLarge,
     })?;
@@ -67,8 +68,8 @@ mod tests {
             offer: "mug".parse().unwrap(),
             seller: "potter".parse().unwrap(),
             title: "Mug".to_owned(),
-            unit_price: Money::new(price_minor, currency.parse().unwrap()),
-            quantity,
+            currency: currency.parse().unwrap(),
+            prices: Prices::new([(price_minor, quantity)]).unwrap(),
         }
     }
 

@@ -6,6 +6,7 @@ mod operator;
 mod order;
 mod page;
 mod personal;
+mod prices;
 mod refusal;
 mod request;
 mod returns;
@@ -17,6 +18,7 @@ pub use operator::{Decision, Driving, NotPossible, OperatorAction, RefundStandin
 pub use order::{Order, OrderLine};
 pub use page::{InvalidPageToken, LINES_PER_PAGE_MAX, PageToken, orders_that_fit};
 pub use personal::{CardToken, DeliveryAddress};
+pub use prices::{InvalidPrices, Prices, UnitsAt};
 pub use refusal::{Refusal, RefusalKind, Violation};
 pub use request::{PlaceRequest, RequestDigest, ReturnRequest};
 pub use returns::{AcceptedReturn, Excess, ReturnLine, ReturnState, UnacceptableReturn, decide_return};

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ids::{CartId, CustomerId, OfferId, OrderId, Region, SellerId};
-use money::Money;
+use money::{Money, MoneyError};
 
-use super::{CutLine, DeliveryAddress, OrderState, UnorderableCut, total_of};
+use super::{CutLine, DeliveryAddress, OrderState, Prices, Share, UnorderableCut, shares_of, total_of};
 
 /// An order as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +44,17 @@ pub struct OrderLine {
     pub seller: SellerId,
     /// Title as the shopper saw it.
     pub title: String,
-    /// Price of one unit, in minor units of the order's currency.
-    pub unit_price_minor: i64,
-    /// Units ordered.
-    pub quantity: i64,
-    /// Units returned so far, at most `quantity`.
+    /// Units ordered by price, in minor units of the order's currency.
+    pub prices: Prices,
+    /// Units returned so far, at most those ordered; the dearest came back first.
     pub returned_quantity: i64,
+}
+
+impl OrderLine {
+    /// Units ordered.
+    pub fn quantity(&self) -> i64 {
+        self.prices.quantity()
+    }
 }
 
 impl Order {
@@ -84,6 +89,15 @@ impl Order {
         })
     }
 
+    /// Who earns what of it.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`]; the total of its lines fits, so they are corrupt.
+    pub fn shares(&self) -> Result<Vec<Share>, MoneyError> {
+        let worth = self.lines.iter().map(|line| line.prices.worth_minor()).collect::<Result<Vec<_>, _>>()?;
+        shares_of(self.lines.iter().map(|line| &line.seller).zip(worth))
+    }
+
     /// Until when it may be undecided: `limit` after its id was made, which for the repeat of a request that died is earlier than
     /// the row. (An id without a time in it, which we never make, counts as made with the row.)
     pub fn placement_deadline(&self, limit: Duration) -> DateTime<Utc> {
@@ -97,13 +111,6 @@ impl Order {
 
 impl From<CutLine> for OrderLine {
     fn from(line: CutLine) -> Self {
-        Self {
-            offer: line.offer,
-            seller: line.seller,
-            title: line.title,
-            unit_price_minor: line.unit_price.minor_units(),
-            quantity: line.quantity,
-            returned_quantity: 0,
-        }
+        Self { offer: line.offer, seller: line.seller, title: line.title, prices: line.prices, returned_quantity: 0 }
     }
 }

@@ -38,6 +38,8 @@ impl ReturnState {
 pub struct AcceptedReturn {
     /// Sum of the shares, in minor units.
     pub amount_minor: i64,
+    /// What is paid back for each line wanted, in their order, in minor units.
+    pub line_amounts_minor: Vec<i64>,
     /// What each seller pays back.
     pub shares: Vec<Share>,
 }
@@ -64,31 +66,38 @@ pub enum UnacceptableReturn {
 
 /// Decides about a return of `wanted` (each offer once) out of an order of `lines`, as they stand under the order's row lock.
 ///
+/// Of a line whose units have several prices the dearest come back first, so that what is paid for them depends on what came back
+/// before; all of them together cost what was paid.
+///
 /// # Errors
 /// [`UnacceptableReturn`].
 pub fn decide_return(lines: &[OrderLine], wanted: &[ReturnLine]) -> Result<AcceptedReturn, UnacceptableReturn> {
     let mut excesses = Vec::new();
-    let mut parts = Vec::with_capacity(wanted.len());
+    let mut accepted = Vec::with_capacity(wanted.len());
     for ReturnLine { offer, quantity } in wanted {
         let line = lines.iter().find(|line| line.offer == *offer);
-        let left = line.map_or(0, |line| line.quantity - line.returned_quantity);
+        let left = line.map_or(0, |line| line.quantity() - line.returned_quantity);
         match line {
-            Some(line) if *quantity <= left => parts.push((&line.seller, line.unit_price_minor, *quantity)),
+            Some(line) if *quantity <= left => accepted.push((line, *quantity)),
             _ => excesses.push(Excess { offer: offer.clone(), left }),
         }
     }
     if !excesses.is_empty() {
         return Err(UnacceptableReturn::Exceeds(excesses));
     }
-    let shares = shares_of(parts)?;
+    let worth = |(line, units): &(&OrderLine, i64)| line.prices.worth_of_minor(line.returned_quantity, *units);
+    let line_amounts_minor = accepted.iter().map(worth).collect::<Result<Vec<_>, _>>()?;
+    let sellers = accepted.iter().map(|(line, _)| &line.seller);
+    let shares = shares_of(sellers.zip(line_amounts_minor.iter().copied()))?;
     let sum = shares.iter().try_fold(0_i64, |sum, share| sum.checked_add(share.amount_minor));
-    Ok(AcceptedReturn { amount_minor: sum.ok_or(MoneyError::Overflow)?, shares })
+    Ok(AcceptedReturn { amount_minor: sum.ok_or(MoneyError::Overflow)?, line_amounts_minor, shares })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::Prices;
     use super::*;
 
     fn ordered(offer: &str, quantity: i64, returned_quantity: i64) -> OrderLine {
@@ -96,8 +105,7 @@ mod tests {
             offer: offer.parse().unwrap(),
             seller: "potter".parse().unwrap(),
             title: "Mug".to_owned(),
-            unit_price_minor: 255,
-            quantity,
+            prices: Prices::new([(255, quantity)]).unwrap(),
             returned_quantity,
         }
     }
@@ -114,22 +122,34 @@ mod tests {
         assert_eq!(refused, Err(UnacceptableReturn::Exceeds(vec![excess("mug", 2), excess("jug", 0)])));
     }
 
+    #[test]
+    fn the_dearest_units_come_back_first_and_each_pays_what_it_cost() {
+        let mut line = OrderLine { prices: Prices::new([(1_000, 1), (2_500, 2)]).unwrap(), ..ordered("mug", 1, 0) };
+        for amount in [2_500, 2_500, 1_000] {
+            let accepted = decide_return(std::slice::from_ref(&line), &[wanted("mug", 1)]).unwrap();
+            assert_eq!((accepted.amount_minor, accepted.line_amounts_minor), (amount, vec![amount]));
+            assert_eq!(accepted.shares, [Share { seller: "potter".parse().unwrap(), amount_minor: amount }]);
+            line.returned_quantity += 1;
+        }
+    }
+
     proptest! {
         #[test]
-        fn prop_any_row_of_returns_takes_back_at_most_what_was_ordered(
-            ordered_units in 1..50_i64,
+        fn prop_any_row_of_returns_takes_back_what_was_ordered_for_what_it_cost_and_no_more(
+            prices in prop::collection::vec((1..10_000_i64, 1..20_i64), 1..6),
             asked in prop::collection::vec(1..20_i64, 0..20),
         ) {
-            let mut line = ordered("mug", ordered_units, 0);
+            let mut line = OrderLine { prices: Prices::new(prices.iter().copied()).unwrap(), ..ordered("mug", 1, 0) };
             let mut paid_minor = 0;
-            for units in asked {
+            let rest = 1..=line.quantity();
+            for units in asked.into_iter().chain(rest.rev()) {
                 if let Ok(accepted) = decide_return(std::slice::from_ref(&line), &[wanted("mug", units)]) {
                     line.returned_quantity += units;
                     paid_minor += accepted.amount_minor;
                 }
             }
-            prop_assert!(line.returned_quantity <= ordered_units);
-            prop_assert_eq!(paid_minor, line.returned_quantity * line.unit_price_minor);
+            prop_assert_eq!(line.returned_quantity, line.quantity());
+            prop_assert_eq!(paid_minor, prices.iter().map(|(price, units)| price * units).sum::<i64>());
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Domain types as they go out.
 
 use chrono::SecondsFormat;
-use contracts::money::v1::Money as WireMoney;
+use contracts::money::v1::{Money as WireMoney, PricedUnits};
 use contracts::order::v1 as wire;
 use money::{Currency, Money};
 
-use crate::domain::{DeliveryAddress, Fate, Order, OrderLine, OrderState};
+use crate::domain::{DeliveryAddress, Fate, Order, OrderLine, OrderState, UnitsAt};
 
 /// An amount.
 pub(super) fn money(amount: Money) -> WireMoney {
@@ -50,13 +50,18 @@ impl From<Order> for wire::Order {
 }
 
 fn line_of(line: OrderLine, currency: Currency) -> wire::OrderLine {
+    let amount = |minor_units| money(Money::new(minor_units, currency));
+    let priced =
+        |units: UnitsAt| PricedUnits { unit_price: Some(amount(units.unit_price_minor)), quantity: units.quantity };
+    let quantity = line.quantity();
     wire::OrderLine {
         offer_id: line.offer.to_string(),
         seller_id: line.seller.to_string(),
         title: line.title,
-        unit_price: Some(money(Money::new(line.unit_price_minor, currency))),
-        quantity: line.quantity,
+        unit_price: Some(amount(line.prices.dearest_minor())),
+        quantity,
         returned_quantity: line.returned_quantity,
+        prices: line.prices.iter().map(priced).collect(),
     }
 }
 

@@ -7,11 +7,13 @@ use contracts::order::v1 as events;
 use ids::{CustomerId, IdempotencyKey, OrderId};
 use outbox::NewEvent;
 use sabotage::crash_point;
+use sqlx::types::Json;
 
 use super::fence::{Fence, is_unguarded};
 use super::lease::Lease;
+use super::row::{StoredPrices, stored_prices};
 use super::{Store, StoreError, refusal};
-use crate::domain::{Order, OrderLine, PlaceRequest, Refusal, RequestDigest};
+use crate::domain::{Order, OrderLine, PlaceRequest, Refusal, RequestDigest, UnitsAt};
 use crate::sagas::place_order::Step;
 
 /// An order that an earlier request with the same key made.
@@ -70,6 +72,7 @@ impl Store {
         let column =
             |text: fn(&OrderLine) -> &str| order.lines.iter().map(|line| text(line).to_owned()).collect::<Vec<_>>();
         let number = |of: fn(&OrderLine) -> i64| order.lines.iter().map(of).collect::<Vec<_>>();
+        let prices: Vec<_> = order.lines.iter().map(|line| stored_prices(&line.prices)).collect();
         let (digest, currency) = (request.digest(), order.total.currency());
         crash_point("order.insert-pending.before-commit").await;
         let inserted = sqlx::query_scalar!(
@@ -84,9 +87,10 @@ impl Store {
                 on conflict do nothing
                 returning order_id
              ), lines as (
-                insert into order_line (order_id, offer_id, seller_id, title, unit_price_minor, quantity)
+                insert into order_line (order_id, offer_id, seller_id, title, unit_price_minor, quantity, prices)
                 select inserted.order_id, line.*
-                from inserted cross join unnest($9::text[], $21::text[], $22::text[], $23::bigint[], $24::bigint[]) as line
+                from inserted cross join unnest($9::text[], $21::text[], $22::text[], $23::bigint[], $24::bigint[],
+                                                $25::jsonb[]) as line
              )
              select count(*) as "count!" from inserted"#,
             order.id.as_uuid(),
@@ -111,8 +115,9 @@ impl Store {
             new.not_after,
             &column(|line| line.seller.as_str()),
             &column(|line| line.title.as_str()),
-            &number(|line| line.unit_price_minor),
-            &number(|line| line.quantity),
+            &number(|line| line.prices.dearest_minor()),
+            &number(OrderLine::quantity),
+            &prices as &[Option<Json<StoredPrices>>],
         )
         .fetch_one(&self.pool)
         .await?;
@@ -198,11 +203,16 @@ fn placed(order: &Order) -> events::OrderPlaced {
         minor_units,
         currency_code: order.total.currency().code().to_owned(),
     };
+    let priced = |units: UnitsAt| contracts::money::v1::PricedUnits {
+        unit_price: Some(money(units.unit_price_minor)),
+        quantity: units.quantity,
+    };
     let line = |line: &OrderLine| events::OrderedLine {
         offer_id: line.offer.to_string(),
         seller_id: line.seller.to_string(),
-        quantity: line.quantity,
-        unit_price: Some(money(line.unit_price_minor)),
+        quantity: line.quantity(),
+        unit_price: Some(money(line.prices.dearest_minor())),
+        prices: line.prices.iter().map(priced).collect(),
     };
     events::OrderPlaced {
         order_id: order.id.to_string(),

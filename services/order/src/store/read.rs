@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use ids::{CustomerId, OrderId};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::row::{LineRow, OrderRow, parse_state};
+use super::row::{LineRow, OrderRow, StoredPrices, parse_state};
 use super::{Store, StoreError};
 use crate::domain::{Order, OrderState, orders_that_fit};
 
@@ -95,7 +96,8 @@ pub(super) async fn load(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Loaded
 pub(super) async fn load_lines(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<LineRow>, sqlx::Error> {
     sqlx::query_as!(
         LineRow,
-        r#"select order_id, offer_id, seller_id, title, unit_price_minor, quantity, returned_quantity
+        r#"select order_id, offer_id, seller_id, title, unit_price_minor, quantity,
+                prices as "prices: Json<StoredPrices>", returned_quantity
          from order_line
          where order_id = any ($1)
          order by offer_id collate "C""#,

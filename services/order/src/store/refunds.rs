@@ -67,15 +67,16 @@ impl Store {
         Ok(due.collect())
     }
 
-    /// What each seller pays back for each return. Computed from the lines as it was when the return was stored: prices and
-    /// sellers of an order never change, so every repeat of a refund asks for the same.
+    /// What each seller pays back for each return, as it was decided when the return was stored: every repeat of a refund asks for the
+    /// same. Of a return of before its lines had amounts every unit has one price.
     async fn refund_shares(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Share>>, StoreError> {
         let rows = sqlx::query!(
-            "select returned.return_id, line.order_id, line.seller_id, line.unit_price_minor, returned.quantity
+            r#"select returned.return_id, line.order_id, line.seller_id,
+                    coalesce(returned.amount_minor, line.unit_price_minor * returned.quantity) as "amount_minor!"
              from order_return_line returned
              join order_return on order_return.return_id = returned.return_id
              join order_line line on line.order_id = order_return.order_id and line.offer_id = returned.offer_id
-             where returned.return_id = any ($1)",
+             where returned.return_id = any ($1)"#,
             ids,
         )
         .fetch_all(&self.pool)
@@ -83,10 +84,10 @@ impl Store {
         let mut parts = HashMap::<Uuid, Vec<_>>::new();
         for row in rows {
             let seller = parse(row.order_id, &row.seller_id)?;
-            parts.entry(row.return_id).or_default().push((seller, row.unit_price_minor, row.quantity));
+            parts.entry(row.return_id).or_default().push((seller, row.amount_minor));
         }
         let shares = parts.into_iter().map(|(id, parts)| {
-            let shares = shares_of(parts.iter().map(|(seller, price, units)| (seller, *price, *units)));
+            let shares = shares_of(parts.iter().map(|(seller, amount)| (seller, *amount)));
             let corrupt = |error: money::MoneyError| StoreError::Corrupt { order: id, detail: error.to_string() };
             shares.map(|shares| (id, shares)).map_err(corrupt)
         });

@@ -90,7 +90,7 @@ impl Store {
             UnacceptableReturn::Amount(error) => corrupt(error.to_string()).into(),
         })?;
         let amount_minor = accepted.amount_minor;
-        insert(&mut transaction, request, (id, amount_minor), lease, traceparent).await?;
+        insert(&mut transaction, request, (id, &accepted), lease, traceparent).await?;
         crash_point("order.take-back.before-commit").await;
         transaction.commit().await?;
         crash_point("order.take-back.after-commit").await;
@@ -119,7 +119,7 @@ async fn known_return(conn: &mut PgConnection, request: &ReturnRequest) -> Resul
 async fn insert(
     conn: &mut PgConnection,
     request: &ReturnRequest,
-    (id, amount_minor): (RefundId, i64),
+    (id, accepted): (RefundId, &AcceptedReturn),
     lease: Duration,
     traceparent: Option<String>,
 ) -> Result<(), sqlx::Error> {
@@ -128,13 +128,15 @@ async fn insert(
     let digest = request.digest();
     sqlx::query!(
         "with wanted as (
-            select offer_id, quantity from unnest($8::text[], $9::bigint[]) as line (offer_id, quantity)
+            select offer_id, quantity, amount_minor
+            from unnest($8::text[], $9::bigint[], $11::bigint[]) as line (offer_id, quantity, amount_minor)
          ), returned as (
             insert into order_return (return_id, order_id, idempotency_key, request_digest, state, amount_minor, fence,
                                       drive_after, traceparent, created_at)
             values ($1, $2, $3, $4, 'requested', $5, $6, now() + make_interval(secs => $7), $10, now())
          ), lines as (
-            insert into order_return_line (return_id, offer_id, quantity) select $1, offer_id, quantity from wanted
+            insert into order_return_line (return_id, offer_id, quantity, amount_minor)
+            select $1, offer_id, quantity, amount_minor from wanted
          )
          update order_line set returned_quantity = returned_quantity + wanted.quantity
          from wanted
@@ -143,12 +145,13 @@ async fn insert(
         request.order.as_uuid(),
         request.idempotency_key.as_str(),
         digest.as_bytes(),
-        amount_minor,
+        accepted.amount_minor,
         Fence::FIRST.as_i64(),
         lease.as_secs_f64(),
         &offers,
         &quantities,
         traceparent,
+        &accepted.line_amounts_minor,
     )
     .execute(conn)
     .await?;

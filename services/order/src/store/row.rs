@@ -6,10 +6,11 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use ids::{CartId, CustomerId, OrderId};
 use money::Money;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{StoreError, refusal};
-use crate::domain::{DeliveryAddress, Order, OrderLine, OrderState};
+use crate::domain::{DeliveryAddress, Order, OrderLine, OrderState, Prices};
 
 /// A row of `customer_order`, without what only drivers need.
 pub(super) struct OrderRow {
@@ -39,7 +40,18 @@ pub(super) struct LineRow {
     pub title: String,
     pub unit_price_minor: i64,
     pub quantity: i64,
+    /// Null when all units have one price.
+    pub prices: Option<Json<StoredPrices>>,
     pub returned_quantity: i64,
+}
+
+/// Units of a line by price, as JSON: pairs of the unit price in minor units and units.
+pub(super) type StoredPrices = Vec<(i64, i64)>;
+
+/// What is stored of the prices: nothing when there is one, which the line's other columns say.
+pub(super) fn stored_prices(prices: &Prices) -> Option<Json<StoredPrices>> {
+    let pairs = prices.iter().map(|units| (units.unit_price_minor, units.quantity));
+    (prices.iter().len() > 1).then(|| Json(pairs.collect()))
 }
 
 impl OrderRow {
@@ -75,12 +87,17 @@ impl TryFrom<LineRow> for OrderLine {
     type Error = StoreError;
 
     fn try_from(row: LineRow) -> Result<Self, StoreError> {
+        let pairs = row.prices.map_or_else(|| vec![(row.unit_price_minor, row.quantity)], |prices| prices.0);
+        let corrupt = |detail: String| StoreError::Corrupt { order: row.order_id, detail };
+        let prices = Prices::new(pairs).map_err(|error| corrupt(error.to_string()))?;
+        if prices.quantity() != row.quantity {
+            return Err(corrupt(format!("{} units, and prices of {}", row.quantity, prices.quantity())));
+        }
         Ok(Self {
             offer: parse(row.order_id, &row.offer_id)?,
             seller: parse(row.order_id, &row.seller_id)?,
             title: row.title,
-            unit_price_minor: row.unit_price_minor,
-            quantity: row.quantity,
+            prices,
             returned_quantity: row.returned_quantity,
         })
     }

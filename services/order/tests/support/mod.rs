@@ -169,7 +169,7 @@ pub fn cut_line(offer: &str, seller: &str, price_minor: i64, currency: &str, qua
         offer: offer.parse().unwrap(),
         seller: seller.parse().unwrap(),
         title: offer.to_owned(),
-        unit_price: money::Money::new(price_minor, currency.parse().unwrap()),
-        quantity,
+        currency: currency.parse().unwrap(),
+        prices: order::domain::Prices::new([(price_minor, quantity)]).unwrap(),
     }
 }

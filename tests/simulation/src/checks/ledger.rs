@@ -77,8 +77,8 @@ fn returned(world: &World, region: RegionId, id: OrderId) -> Result<(), Fault> {
     for line in &row.order.lines {
         let units = |offer| returns.iter().flat_map(|row| &row.lines).filter(move |line| line.offer == offer);
         let sum: i64 = units(line.offer.clone()).map(|line| line.quantity).sum();
-        require(sum == line.returned_quantity && sum <= line.quantity, Verdict::Refunds, || {
-            format!("{sum} of {} {} came back, {} counted", line.quantity, line.offer, line.returned_quantity)
+        require(sum == line.returned_quantity && sum <= line.quantity(), Verdict::Refunds, || {
+            format!("{sum} of {} {} came back, {} counted", line.quantity(), line.offer, line.returned_quantity)
         })?;
     }
     let refunded = returns.iter().filter(|row| row.state == ReturnState::Refunded);

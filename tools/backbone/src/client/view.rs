@@ -88,13 +88,35 @@ pub struct Order {
 pub struct OrderLine {
     /// The offer.
     pub offer_id: String,
-    /// Price of one unit.
+    /// Price of one unit; of several prices the dearest.
     pub unit_price: Money,
     /// Units ordered.
     pub quantity: i64,
+    /// Units by price; absent when the server knows of one price only.
+    #[serde(default)]
+    pub prices: Vec<PricedUnits>,
     /// Units returned so far.
     #[serde(default)]
     pub returned_quantity: i64,
+}
+
+/// Units that have one price.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PricedUnits {
+    /// Price of one of them.
+    pub unit_price: Money,
+    /// Units.
+    pub quantity: i64,
+}
+
+impl OrderLine {
+    /// What the units cost together, in minor units.
+    pub fn worth_minor(&self) -> i64 {
+        if self.prices.is_empty() {
+            return self.unit_price.minor_units * self.quantity;
+        }
+        self.prices.iter().map(|units| units.unit_price.minor_units * units.quantity).sum()
+    }
 }
 
 /// The part of a delivery address that is added up.

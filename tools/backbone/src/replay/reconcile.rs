@@ -8,7 +8,7 @@ use super::names;
 use super::run::Run;
 use super::shoppers::Shopper;
 use crate::client::CallError;
-use crate::client::view::{Order, OrderState};
+use crate::client::view::{Order, OrderLine, OrderState};
 
 /// Pages of one customer's orders that are read; ten orders each.
 const PAGES_MAX: usize = 10_000;
@@ -39,7 +39,7 @@ impl Sums {
     /// Adds an order of the month.
     fn add(&mut self, order: &Order, guest: bool) {
         let total = order.total.as_ref().map_or(0, |total| total.minor_units);
-        let worth: i64 = order.lines.iter().map(|line| line.unit_price.minor_units * line.quantity).sum();
+        let worth: i64 = order.lines.iter().map(OrderLine::worth_minor).sum();
         self.orders += 1;
         self.shipped_and_captured += i64::from(order.state == OrderState::Shipped && order.captured);
         self.lines_sum_to_total += i64::from(worth == total);

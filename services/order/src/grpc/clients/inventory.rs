@@ -28,7 +28,7 @@ impl InventoryClient {
 #[async_trait]
 impl Inventory for InventoryClient {
     async fn reserve(&self, order: &Order, within: Duration) -> Result<(), CallError> {
-        let line = |line: &OrderLine| wire::StockLine { offer_id: line.offer.to_string(), units: line.quantity };
+        let line = |line: &OrderLine| wire::StockLine { offer_id: line.offer.to_string(), units: line.quantity() };
         let request =
             wire::ReserveRequest { order_id: order.id.to_string(), lines: order.lines.iter().map(line).collect() };
         self.0

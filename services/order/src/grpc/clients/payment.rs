@@ -10,7 +10,7 @@ use ids::{OrderId, RefundId};
 use tonic::async_trait;
 
 use super::{call_error, nonsense};
-use crate::domain::{CardToken, Order, Refusal, RefusalKind, Share, shares_of};
+use crate::domain::{CardToken, Order, Refusal, RefusalKind, Share};
 use crate::sagas::{CallError, Payment};
 
 const CALLEE: &str = "payment";
@@ -29,8 +29,7 @@ impl PaymentClient {
 #[async_trait]
 impl Payment for PaymentClient {
     async fn authorise(&self, order: &Order, card: &CardToken, within: Duration) -> Result<(), CallError> {
-        let parts = order.lines.iter().map(|line| (&line.seller, line.unit_price_minor, line.quantity));
-        let shares = shares_of(parts).map_err(|error| nonsense(CALLEE, error))?;
+        let shares = order.shares().map_err(|error| nonsense(CALLEE, error))?;
         let currency_code = order.total.currency().code().to_owned();
         let request = wire::AuthoriseRequest {
             order_id: order.id.to_string(),

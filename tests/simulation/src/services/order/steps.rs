@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ::inventory::domain::{Lines, ReserveRefusal};
 use ::payment::domain::{Share, Shares, State as PaymentState, Terms, TermsDigest};
-use order::domain::{Order, Refusal, RefusalKind, shares_of};
+use order::domain::{Order, Refusal, RefusalKind};
 use order::sagas::place_order::Step;
 
 use super::drive::{Placing, beside};
@@ -129,15 +129,14 @@ fn refused(reason: &str) -> Attempt {
 
 /// What the order asks of inventory.
 fn wanted(order: &Order) -> Wanted {
-    let lines = order.lines.iter().map(|line| (line.offer.as_str(), line.quantity));
+    let lines = order.lines.iter().map(|line| (line.offer.as_str(), line.quantity()));
     let lines = Lines::parse(lines.collect::<Vec<_>>().into_iter()).expect("lines of an order");
     Wanted { order: order.id, digest: lines.digest(""), lines }
 }
 
 /// What the order asks of payment.
 fn terms(order: &Order, card: &str) -> Rc<(Terms, TermsDigest)> {
-    let parts = order.lines.iter().map(|line| (&line.seller, line.unit_price_minor, line.quantity));
-    let shares = payment_shares(&shares_of(parts).expect("small amounts"));
+    let shares = payment_shares(&order.shares().expect("small amounts"));
     let card = payment::card(card);
     let terms = Terms::new(order.total, card, shares).expect("shares that make the total");
     let digest = terms.digest();

@@ -5,7 +5,7 @@ use ids::{OrderId, Region};
 use crate::audit::both::Both;
 use crate::audit::report::Examined;
 use crate::audit::sources::inventory::{Inventory, Reservation, ReservationState, Units};
-use crate::audit::sources::orders::{Order, OrderState, Orders};
+use crate::audit::sources::orders::{Order, OrderLine, OrderState, Orders};
 use crate::audit::sources::payments::{Payment, PaymentState, Payments};
 
 /// Checks each order against the reservation and the payment of its own region.
@@ -41,10 +41,15 @@ fn own_faults(region: Region, order: &Order) -> Vec<String> {
     if order.home_region != region.name() {
         faults.push(format!("its home is {}", order.home_region));
     }
-    let worth: i128 =
-        order.lines.iter().map(|line| i128::from(line.unit_price_minor) * i128::from(line.quantity)).sum();
+    let worth: i128 = order.lines.iter().map(OrderLine::worth_minor).sum();
     if worth != i128::from(order.total_minor) {
         faults.push(format!("its lines are worth {worth}, its total is {}", order.total_minor));
+    }
+    for line in order.lines.iter().filter(|line| !line.prices.is_empty()) {
+        let priced: i128 = line.prices.iter().map(|(_, units)| i128::from(*units)).sum();
+        if priced != i128::from(line.quantity) {
+            faults.push(format!("of its {} {} {priced} have a price", line.quantity, line.offer));
+        }
     }
     if usize::try_from(order.line_count) != Ok(order.lines.len()) {
         faults.push(format!("it has {} lines of {}", order.lines.len(), order.line_count));
@@ -207,6 +212,17 @@ mod tests {
         fails(|world| order(world, |order| order.lines.clear()), &["it has 0 lines of 1"]);
         fails(|world| order(world, |order| order.captured = true), &["marked captured"]);
         fails(|world| order(world, |order| "west".clone_into(&mut order.home_region)), &["its home is west"]);
+    }
+
+    #[test]
+    fn an_order_whose_units_have_several_prices_is_worth_all_of_them() {
+        let placed = sound().placed;
+        let doctor = |world: &mut World, prices: &[(i64, i64)]| {
+            let line = &mut world.orders.east.orders.get_mut(&placed).unwrap().lines[0];
+            line.prices = prices.to_vec();
+        };
+        fails(|world| doctor(world, &[(200, 1), (150, 1)]), &["its lines are worth 200, its total is 300"]);
+        fails(|world| doctor(world, &[(200, 1), (150, 1)]), &["have a price"]);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub fn check(orders: Both<&Orders>, payments: Both<&Payments>) -> Examined {
 #[derive(Default)]
 struct Returned<'a> {
     units: BTreeMap<&'a str, i128>,
+    /// What was paid for them, where the returns say it by offer.
+    worth_minor: BTreeMap<&'a str, i128>,
     refunded_minor: i128,
 }
 
@@ -42,6 +44,9 @@ impl<'a> Returned<'a> {
     fn add(&mut self, taken_back: &'a Return) {
         for (offer, units) in &taken_back.lines {
             *self.units.entry(offer).or_default() += i128::from(*units);
+        }
+        for (offer, amount) in &taken_back.line_amounts_minor {
+            *self.worth_minor.entry(offer).or_default() += i128::from(*amount);
         }
         if taken_back.state == ReturnState::Refunded {
             self.refunded_minor += i128::from(taken_back.paid_minor.unwrap_or_default());
@@ -83,8 +88,11 @@ fn worth_of(examined: &mut Examined, region: Region, id: RefundId, taken_back: &
     let price = |offer: &str| {
         order?.lines.iter().find(|line| line.offer == offer).map(|line| i128::from(line.unit_price_minor))
     };
-    let worth: Option<i128> =
-        taken_back.lines.iter().map(|(offer, units)| Some(price(offer)? * i128::from(*units))).sum();
+    let worth = |(offer, units): &(String, i64)| match taken_back.line_amounts_minor.get(offer) {
+        Some(amount) => Some(i128::from(*amount)),
+        None => Some(price(offer)? * i128::from(*units)),
+    };
+    let worth: Option<i128> = taken_back.lines.iter().map(worth).sum();
     examined.require(worth == Some(taken_back.amount_minor.into()), || {
         format!("{region} return {id} pays {} for units worth {worth:?}", taken_back.amount_minor)
     });
@@ -92,6 +100,15 @@ fn worth_of(examined: &mut Examined, region: Region, id: RefundId, taken_back: &
 
 fn of_order(examined: &mut Examined, region: Region, id: OrderId, order: &Order, returned: &Returned<'_>) {
     for line in &order.lines {
+        // The dearest come back first, so what came back in all costs what those cost, whatever its parts.
+        let paid = returned.worth_minor.get(line.offer.as_str()).copied();
+        let worth = line.worth_of_first_minor(line.returned_quantity.into());
+        examined.require(line.prices.is_empty() || paid.unwrap_or_default() == worth, || {
+            format!(
+                "{region} order {id}: {} of {} came back and cost {worth}, its returns pay {paid:?}",
+                line.returned_quantity, line.offer
+            )
+        });
         let units = returned.units.get(line.offer.as_str()).copied().unwrap_or_default();
         let (counted, ordered) = (line.returned_quantity, line.quantity);
         examined.require(units == i128::from(counted) && counted <= ordered, || {
@@ -155,6 +172,19 @@ mod tests {
         };
         fails(doctor, &[&shipped.to_string(), "of 1 cup 2 are marked returned"]);
         fails(doctor, &[&refund.to_string(), "pays 300 for units worth Some(600)"]);
+    }
+
+    #[test]
+    fn a_return_that_pays_for_other_units_than_the_dearest_is_named() {
+        let World { shipped, refund, .. } = sound();
+        let doctor = |world: &mut World, amount: i64| {
+            world.orders.east.returns.get_mut(&refund).unwrap().line_amounts_minor.insert("cup".to_owned(), amount);
+            let order = world.orders.east.orders.get_mut(&shipped).unwrap();
+            let cup = order.lines.iter_mut().find(|line| line.offer == "cup").unwrap();
+            cup.prices = vec![(400, 1), (300, 1)];
+        };
+        fails(|world| doctor(world, 300), &["1 of cup came back and cost 400, its returns pay Some(300)"]);
+        fails(|world| doctor(world, 400), &["pays 300 for units worth Some(400)"]);
     }
 
     #[test]

@@ -162,6 +162,7 @@ impl World {
             offer: (*offer).to_owned(),
             unit_price_minor: *price,
             quantity: *quantity,
+            prices: Vec::new(),
             returned_quantity: 0,
         };
         let cart = CartId::from_uuid(id.as_uuid());
@@ -296,10 +297,10 @@ impl World {
 
     fn take_back_a_cup(&mut self, id: OrderId, refund: RefundId) {
         let (state, lines) = (ReturnState::Refunded, vec![("cup".to_owned(), 1)]);
-        self.orders
-            .east
-            .returns
-            .insert(refund, Return { order: id, state, amount_minor: 300, paid_minor: Some(300), lines });
+        let line_amounts_minor = BTreeMap::new();
+        let taken_back =
+            Return { order: id, state, amount_minor: 300, paid_minor: Some(300), lines, line_amounts_minor };
+        self.orders.east.returns.insert(refund, taken_back);
         if let Some(order) = self.orders.east.orders.get_mut(&id) {
             order.refunded_minor = 300;
             order.lines.iter_mut().filter(|line| line.offer == "cup").for_each(|line| line.returned_quantity = 1);

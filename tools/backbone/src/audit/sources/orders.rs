@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures::TryStreamExt as _;
 use ids::{CartId, OrderId, RefundId};
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Row as _};
 use uuid::Uuid;
 
@@ -62,7 +63,29 @@ pub struct OrderLine {
     pub offer: String,
     pub unit_price_minor: i64,
     pub quantity: i64,
+    /// Pairs of unit price and units, the dearest first, where the units have several prices; otherwise empty.
+    pub prices: Vec<(i64, i64)>,
     pub returned_quantity: i64,
+}
+
+impl OrderLine {
+    /// What all units cost together.
+    pub fn worth_minor(&self) -> i128 {
+        self.worth_of_first_minor(i128::from(self.quantity))
+    }
+
+    /// What the dearest `units` cost: those come back first.
+    pub fn worth_of_first_minor(&self, units: i128) -> i128 {
+        let one = [(self.unit_price_minor, self.quantity)];
+        let prices = if self.prices.is_empty() { &one } else { self.prices.as_slice() };
+        let (mut left, mut worth) = (units, 0);
+        for (price, units) in prices {
+            let taken = left.clamp(0, i128::from(*units));
+            worth += i128::from(*price) * taken;
+            left -= taken;
+        }
+        worth
+    }
 }
 
 /// A return; its id is the refund's.
@@ -76,6 +99,8 @@ pub struct Return {
     pub paid_minor: Option<i64>,
     /// Offers and units.
     pub lines: Vec<(String, i64)>,
+    /// By offer, what is paid for its units; absent for a return of before that was stored, when every unit had one price.
+    pub line_amounts_minor: BTreeMap<String, i64>,
 }
 
 /// Where a return stands.
@@ -110,6 +135,7 @@ impl FromRow<'_, PgRow> for OrderLine {
             offer: row.try_get("offer_id")?,
             unit_price_minor: row.try_get("unit_price_minor")?,
             quantity: row.try_get("quantity")?,
+            prices: row.try_get::<Option<Json<Vec<(i64, i64)>>>, _>("prices")?.map_or_else(Vec::new, |prices| prices.0),
             returned_quantity: row.try_get("returned_quantity")?,
         })
     }
@@ -134,9 +160,10 @@ impl Orders {
         }
         drop(rows);
         // The foreign keys say that every line has its order and every returned line its return.
-        let mut rows =
-            sqlx::query("select order_id, offer_id, unit_price_minor, quantity, returned_quantity from order_line")
-                .fetch(&mut *conn);
+        let mut rows = sqlx::query(
+            "select order_id, offer_id, unit_price_minor, quantity, prices, returned_quantity from order_line",
+        )
+        .fetch(&mut *conn);
         while let Some(row) = rows.try_next().await? {
             if let Some(order) = all.orders.get_mut(&OrderId::from_uuid(row.try_get("order_id")?)) {
                 order.lines.push(OrderLine::from_row(&row)?);
@@ -157,13 +184,18 @@ async fn read_returns(conn: &mut PgConnection) -> Result<BTreeMap<RefundId, Retu
         .into_iter()
         .map(|(id, order, state, amount_minor, paid_minor)| {
             let order = OrderId::from_uuid(order);
-            (RefundId::from_uuid(id), Return { order, state, amount_minor, paid_minor, lines: Vec::new() })
+            let (lines, line_amounts_minor) = (Vec::new(), BTreeMap::new());
+            let taken_back = Return { order, state, amount_minor, paid_minor, lines, line_amounts_minor };
+            (RefundId::from_uuid(id), taken_back)
         })
         .collect();
-    let lines: Vec<(Uuid, String, i64)> =
-        sqlx::query_as("select return_id, offer_id, quantity from order_return_line").fetch_all(conn).await?;
-    for (id, offer, quantity) in lines {
+    let lines: Vec<(Uuid, String, i64, Option<i64>)> =
+        sqlx::query_as("select return_id, offer_id, quantity, amount_minor from order_return_line")
+            .fetch_all(conn)
+            .await?;
+    for (id, offer, quantity, amount_minor) in lines {
         if let Some(found) = returns.get_mut(&RefundId::from_uuid(id)) {
+            found.line_amounts_minor.extend(amount_minor.map(|amount| (offer.clone(), amount)));
             found.lines.push((offer, quantity));
         }
     }

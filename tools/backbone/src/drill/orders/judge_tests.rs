@@ -33,7 +33,8 @@ fn sound() -> World {
     };
     let told = Told::Placed { order, total: Some(500) };
     let asked = Asked { cart, due: Duration::ZERO, latency: Duration::ZERO, told, repeats: 0 };
-    let line = OrderLine { offer: "mug".to_owned(), unit_price_minor: 250, quantity: 2, returned_quantity: 0 };
+    let (offer, prices) = ("mug".to_owned(), Vec::new());
+    let line = OrderLine { offer, unit_price_minor: 250, quantity: 2, prices, returned_quantity: 0 };
     let stored = Order {
         state: OrderState::Shipped,
         home_region: "east".to_owned(),

@@ -41,12 +41,19 @@ fn lines(facts: &Facts) -> Vec<String> {
         .iter()
         .take(LINES_MAX)
         .map(|line| {
-            let price = money(line.unit_price_minor, &facts.order.currency);
+            let price = |minor_units| money(minor_units, &facts.order.currency);
             let returned = match line.returned_quantity {
                 0 => String::new(),
                 units => format!(", {units} returned"),
             };
-            format!("{} × {} at {price}{returned}", line.quantity, line.offer_id)
+            let prices = match &line.prices {
+                None => price(line.unit_price_minor),
+                Some(prices) => {
+                    let several = prices.iter().map(|(each, units)| format!("{} ({units})", price(*each)));
+                    several.collect::<Vec<_>>().join(" and ")
+                }
+            };
+            format!("{} × {} at {prices}{returned}", line.quantity, line.offer_id)
         })
         .collect();
     if facts.lines.len() > LINES_MAX {

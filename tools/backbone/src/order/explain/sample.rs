@@ -84,7 +84,8 @@ pub fn pending() -> Facts {
         traceparent: Some(format!("00-{}-00f067aa0ba902b7-01", "ab".repeat(16))),
         created_at: at(3),
     };
-    let lines = vec![Line { offer_id: "board".to_owned(), unit_price_minor: 3_450, quantity: 2, returned_quantity: 0 }];
+    let offer_id = "board".to_owned();
+    let lines = vec![Line { offer_id, unit_price_minor: 3_450, quantity: 2, prices: None, returned_quantity: 0 }];
     let mut facts = Facts::new(at(10_000), OrderId::generate(), Region::East, (order, lines, Vec::new(), Vec::new()));
     facts.checkouts.push(east(checkout(true, "undecided", 0)));
     facts.reservations.push(east(Reservation {

@@ -2,6 +2,7 @@
 //! fetched.
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ pub struct Line {
     pub offer_id: String,
     pub unit_price_minor: i64,
     pub quantity: i64,
+    /// Pairs of unit price and units, the dearest first, where the units have several prices.
+    pub prices: Option<Json<Vec<(i64, i64)>>>,
     pub returned_quantity: i64,
 }
 
@@ -98,7 +101,7 @@ pub async fn read(conn: &mut PgConnection, order: Uuid) -> Result<OrderRows, sql
     .fetch_one(&mut *conn)
     .await?;
     let lines = sqlx::query_as(
-        "select offer_id, unit_price_minor, quantity, returned_quantity
+        "select offer_id, unit_price_minor, quantity, prices, returned_quantity
          from order_line where order_id = $1 order by offer_id",
     )
     .bind(order)
