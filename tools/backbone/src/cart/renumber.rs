@@ -16,7 +16,12 @@ const NUMBERS_END: u8 = 16;
 const RENUMBER_WITHIN: Duration = Duration::from_secs(600);
 
 /// Renumbers the database of `region`, and restarts the service on it.
-pub(super) async fn run(layout: &Layout, region: Region, to: Option<u8>, print: &(dyn Fn(&str) + Sync)) -> Result<()> {
+pub(super) async fn run(
+    layout: &Layout,
+    region: Region,
+    to: Option<u8>,
+    print: &(dyn Fn(&str) + Send + Sync),
+) -> Result<()> {
     let mut here = connect(layout, region).await?;
     let ours =
         known(&mut here, region).await.with_context(|| format!("{region}'s database does not tell its number"))?;
