@@ -76,8 +76,9 @@ begin
     if old is null then
         raise exception 'no service has claimed this database yet: it has no number to replace';
     end if;
-    if number not between 1 and 255 or number <= old or number % 2 <> old % 2 then
-        raise exception 'a number above % is needed, and at most 255, % like it', old,
+    -- What carts are encoded as has room for numbers below 16.
+    if number not between 1 and 15 or number <= old or number % 2 <> old % 2 then
+        raise exception 'a number above % is needed, and at most 15, % like it', old,
             case old % 2 when 1 then 'odd' else 'even' end;
     end if;
     update cart_operation set origin = old where origin is null;

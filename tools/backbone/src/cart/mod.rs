@@ -34,7 +34,7 @@ enum Command {
 ///
 /// # Errors
 /// A database does not answer, or refuses the number.
-pub async fn run(layout: &Layout, asked: CartArgs, print: &(dyn Fn(&str) + Sync)) -> Result<ExitCode> {
+pub async fn run(layout: &Layout, asked: CartArgs, print: &(dyn Fn(&str) + Send + Sync)) -> Result<ExitCode> {
     match asked.command {
         Command::Renumber { region, to } => renumber::run(layout, region, to, print).await?,
     }

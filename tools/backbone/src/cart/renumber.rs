@@ -10,11 +10,18 @@ use crate::platform::{self, Layout, PartName, Zone, secrets};
 
 /// A local server answers at once or is not there.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// What carts are encoded as has room for replica numbers below this.
+const NUMBERS_END: u8 = 16;
 /// Marking a day of operations with the old number.
 const RENUMBER_WITHIN: Duration = Duration::from_secs(600);
 
 /// Renumbers the database of `region`, and restarts the service on it.
-pub(super) async fn run(layout: &Layout, region: Region, to: Option<u8>, print: &(dyn Fn(&str) + Sync)) -> Result<()> {
+pub(super) async fn run(
+    layout: &Layout,
+    region: Region,
+    to: Option<u8>,
+    print: &(dyn Fn(&str) + Send + Sync),
+) -> Result<()> {
     let mut here = connect(layout, region).await?;
     let ours =
         known(&mut here, region).await.with_context(|| format!("{region}'s database does not tell its number"))?;
@@ -76,7 +83,8 @@ fn choose(region: Region, ours: i32, theirs: Option<i32>, to: Option<u8>) -> Res
         let parity = if region.replica() % 2 == 1 { "odd" } else { "even" };
         bail!("{region} needs an {parity} number above {highest}");
     }
-    u8::try_from(number).with_context(|| format!("{region} has used up its numbers: {highest} was the last"))
+    let number = u8::try_from(number).ok().filter(|number| *number < NUMBERS_END);
+    number.with_context(|| format!("{region} has used up its numbers: {highest} was the last"))
 }
 
 #[cfg(test)]
@@ -93,7 +101,8 @@ mod tests {
             (Region::East, 1, Some(3), Some(3)),
             (Region::East, 1, Some(1), Some(4)),
             (Region::West, 2, Some(2), Some(2)),
-            (Region::East, 255, None, None),
+            (Region::East, 15, None, None),
+            (Region::West, 14, Some(14), None),
         ] {
             assert!(choose(region, ours, theirs, to).is_err(), "{region} {ours} {theirs:?} {to:?}");
         }

@@ -6,7 +6,7 @@ use ids::Region;
 
 use crate::audit::both::Both;
 use crate::audit::report::Examined;
-use crate::audit::sources::payments::{Entry, PaymentState, Payments, RefundState};
+use crate::audit::sources::payments::{Entry, PaymentState, Payments};
 
 /// Checks both regions' books, each by itself.
 pub fn check(payments: Both<&Payments>) -> Examined {

@@ -12,7 +12,7 @@ use crate::audit::both::Both;
 use crate::audit::report::Examined;
 use crate::audit::sources::events::Events;
 use crate::audit::sources::orders::{OrderState, Orders};
-use crate::audit::sources::payments::{PaymentState, Payments, RefundState};
+use crate::audit::sources::payments::{PaymentState, Payments};
 use crate::audit::sources::unpublished::{Lane, Unpublished};
 
 /// Event ids named per order and topic.
