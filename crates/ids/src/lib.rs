@@ -1,6 +1,7 @@
 //! Identifiers of the marketplace. Different identifiers are different types, even over the same bytes, so that the compiler
 //! catches an order id passed as a cart id.
 
+mod home;
 mod name;
 mod region;
 mod uuids;

@@ -38,6 +38,11 @@ impl Region {
         }
     }
 
+    /// The region of that replica number.
+    pub fn of_replica(replica: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|region| region.replica() == replica)
+    }
+
     /// The other region.
     pub const fn peer(self) -> Self {
         match self {

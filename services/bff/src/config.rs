@@ -106,6 +106,7 @@ impl Config {
             SessionKey::from_hex(&key).map_err(|source| ConfigError::Key { path: path.clone(), source })?;
         let quota = Quota { per_second: self.rate_limit_per_second, burst: self.rate_limit_burst };
         Ok(Arc::new(Bff {
+            region: self.service.region,
             backends: Backends {
                 carts: Carts::new(&self.cart_url)?,
                 cart_changes: CartChanges::new(&self.cart_url)?,

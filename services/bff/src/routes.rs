@@ -18,6 +18,8 @@ use crate::{Backends, extract, openapi, request};
 /// What the handlers share.
 #[derive(Debug)]
 pub struct Bff {
+    /// This region: the home of the sessions that begin here.
+    pub region: ids::Region,
     /// The services behind.
     pub backends: Backends,
     /// Signs and checks sessions.

@@ -29,6 +29,9 @@ pub struct Config {
     /// The payment service of this region.
     #[arg(long, env = "PAYMENT_URL")]
     pub payment_url: String,
+    /// The other region's order service, over the link: it answers for the orders that belong to it.
+    #[arg(long, env = "PEER_ORDER_URL")]
+    pub peer_order_url: String,
     /// How long after it was placed an order ships, in milliseconds: the window in which a cancel can win.
     #[arg(long, env = "FULFILMENT_DELAY_MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(0..=86_400_000))]
     pub fulfilment_delay_ms: u64,

@@ -1,5 +1,8 @@
 //! The order service.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use chassis::config::DatabaseConfig;
 use chassis::server::GrpcServer;
 use chassis::shutdown::Shutdown;
@@ -7,12 +10,16 @@ use chassis::telemetry;
 use chassis::workers::Workers;
 use clap::Parser;
 use contracts::order::v1::order_operator_service_server::OrderOperatorServiceServer;
+use contracts::order::v1::order_peer_service_server::OrderPeerServiceServer;
 use contracts::order::v1::order_service_server::OrderServiceServer;
 use order::config::Config;
-use order::grpc::{OperatorGrpc, OrderGrpc, clients};
+use order::domain::Link;
+use order::grpc::{self, OperatorGrpc, OrderGrpc, PeerGrpc, PeerRegion, clients};
 use order::sagas::Sagas;
+use order::sagas::one_intention::OneIntention;
 use order::store::Store;
 use order::workers;
+use tokio::sync::watch;
 
 /// Orders: the durable saga, fulfilment, cancel, return.
 #[derive(Parser)]
@@ -42,9 +49,18 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let store = Store::new(pool.clone(), config.service.region);
     let sagas = Sagas::new(store, clients::connect(&config)?, config.saga());
     let mut workers = Workers::new();
-    workers::start(&mut workers, &pool, &config, &sagas);
+    let (region, there) = (config.service.region, clients::peer(&config)?);
+    let (link, known_link) = watch::channel(Link::Up);
+    let peer = Arc::new(PeerRegion::new(there.clone(), region, known_link));
+    workers.spawn("peer-link", move |token| {
+        let (there, link) = (there.clone(), link.clone());
+        async move { Ok::<_, Infallible>(grpc::peer::watch(&there, &link, token).await) }
+    });
+    let intentions = OneIntention::new(sagas.clone(), Some(peer.clone()));
+    workers::start(&mut workers, &pool, &config, &sagas, &intentions);
     let served = GrpcServer::new(&config.service)
-        .add_service(OrderServiceServer::new(OrderGrpc::new(sagas.clone())))
+        .add_service(OrderServiceServer::new(OrderGrpc::new(sagas.clone()).with_peer(peer)))
+        .add_service(OrderPeerServiceServer::new(PeerGrpc::new(intentions, region)))
         .add_service(OrderOperatorServiceServer::new(OperatorGrpc::new(sagas)))
         .serve(shutdown.token())
         .await;

@@ -174,6 +174,7 @@ fn request(world: &mut World, region: RegionId, number: u64) -> PlaceRequest {
             country: nothing(),
         },
         created_at: crate::world::date(0),
+        superseded_by: None,
     };
     PlaceRequest { number, card, draft }
 }

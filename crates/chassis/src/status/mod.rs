@@ -7,6 +7,7 @@
 mod build;
 mod database;
 mod fields;
+mod home;
 mod read;
 pub mod reasons;
 
@@ -17,6 +18,7 @@ pub use build::{
 };
 pub use database::from_database;
 pub use fields::Fields;
+pub use home::{home_elsewhere, require_home};
 pub use read::{FieldViolation, field_violations, metadata, reason, retry_delay, violations};
 
 /// `ErrorInfo.domain` of every error.

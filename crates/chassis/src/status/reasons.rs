@@ -10,5 +10,7 @@ pub const OVERLOADED: &str = "OVERLOADED";
 pub const DEPENDENCY_UNAVAILABLE: &str = "DEPENDENCY_UNAVAILABLE";
 /// Time ran out; the effect of the call is unknown, repeating it is safe.
 pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
+/// The order belongs to another region, which alone does anything for it.
+pub const ORDER_HOME_ELSEWHERE: &str = "ORDER_HOME_ELSEWHERE";
 /// A fault of ours; the log has it under the trace id.
 pub const INTERNAL: &str = "INTERNAL";

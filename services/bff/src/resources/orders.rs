@@ -37,6 +37,9 @@ pub struct Order {
     /// The region that drives it.
     home_region: String,
     delivery: Delivery,
+    /// The order of the same request that stands in this one's place; null otherwise. While the regions could not talk both made an
+    /// order of it; this one was the later and is cancelled, or paid back if it had shipped.
+    superseded_by: Option<String>,
 }
 
 /// Where an order stands.
@@ -51,7 +54,7 @@ pub enum OrderState {
     Shipped,
     /// It could not be placed.
     Rejected,
-    /// The shopper cancelled it.
+    /// The shopper cancelled it, or it was superseded.
     Cancelled,
 }
 
@@ -117,6 +120,8 @@ pub struct OrderPage {
     orders: Vec<Order>,
     /// Give it back as `page_token` for the next page; empty on the last.
     next_page_token: String,
+    /// Regions that could not be asked: their orders are missing here.
+    unreachable_regions: Vec<String>,
 }
 
 impl TryFrom<wire::Order> for Order {
@@ -134,6 +139,7 @@ impl TryFrom<wire::Order> for Order {
             rejection_reason: wire.rejection_reason,
             home_region: wire.home_region,
             delivery: wire.delivery.unwrap_or_default().into(),
+            superseded_by: Some(wire.superseded_by_order_id).filter(|other| !other.is_empty()),
         })
     }
 }
@@ -255,9 +261,10 @@ pub(crate) async fn list(
     Parameters(Page { page_size, page_token }): Parameters<Page>,
 ) -> Result<Answer<OrderPage>, Problem> {
     let request = wire::ListOrdersRequest { customer_id: customer.id(), page_size, page_token };
-    let answer = bff.backends.orders.list_orders(request).await?;
-    let orders = answer.orders.into_iter().map(Order::try_from).collect::<Result<_, _>>()?;
-    Ok(Answer(OrderPage { orders, next_page_token: answer.next_page_token }))
+    let mut answer = bff.backends.orders.list_orders(request).await?;
+    let orders = std::mem::take(&mut answer.orders).into_iter().map(Order::try_from).collect::<Result<_, _>>()?;
+    let wire::ListOrdersResponse { next_page_token, unreachable_regions, .. } = answer;
+    Ok(Answer(OrderPage { orders, next_page_token, unreachable_regions }))
 }
 
 /// Cancels an order that has not shipped. Repeating it is fine.

@@ -23,7 +23,7 @@ const LIFE: TimeDelta = TimeDelta::days(7);
 pub struct Session {
     /// Send it as `Authorization: Bearer <token>`.
     token: String,
-    /// Whose carts and orders these will be.
+    /// Whose carts and orders these will be. It names the region where the session began, in which their carts are ordered.
     customer_id: Uuid,
     /// When the token stops working, RFC 3339.
     expires_at: DateTime<Utc>,
@@ -35,7 +35,7 @@ pub struct Session {
     (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn create(State(bff): State<Arc<Bff>>, _: Anyone) -> (StatusCode, Json<Session>) {
-    let customer = CustomerId::generate();
+    let customer = CustomerId::generate_in(bff.region);
     let expires_at = (Utc::now() + LIFE).trunc_subsecs(0);
     let token = session::mint(&bff.session_key, customer, expires_at);
     (StatusCode::CREATED, Json(Session { token, customer_id: customer.as_uuid(), expires_at }))

@@ -37,6 +37,8 @@ impl<P: Peer + Clone> InventoryService for InventoryGrpc<P> {
     async fn reserve(&self, request: Request<wire::ReserveRequest>) -> Result<Response<wire::ReserveResponse>, Status> {
         let request = request.into_inner();
         let order_id: OrderId = parse_id("order_id", &request.order_id)?;
+        // The second wall: one order takes stock in one region only, whoever asks.
+        chassis::status::require_home(order_id, self.region)?;
         let lines = parse_lines(&request.lines)?;
         let digest = lines.digest("");
         let expires_at = Utc::now() + self.reservation_ttl;

@@ -33,6 +33,8 @@ pub struct Order {
     pub delivery: DeliveryAddress,
     /// When it was asked for.
     pub created_at: DateTime<Utc>,
+    /// The other region's order of the same request, which stands in this one's place.
+    pub superseded_by: Option<OrderId>,
 }
 
 /// A line of an order.
@@ -86,6 +88,7 @@ impl Order {
             refunded_minor: 0,
             delivery,
             created_at,
+            superseded_by: None,
         })
     }
 
@@ -101,10 +104,10 @@ impl Order {
     /// Until when it may be undecided: `limit` after its id was made, which for the repeat of a request that died is earlier than
     /// the row. (An id without a time in it, which we never make, counts as made with the row.)
     pub fn placement_deadline(&self, limit: Duration) -> DateTime<Utc> {
-        let made_at = self.id.as_uuid().get_timestamp().and_then(|timestamp| {
-            let (seconds, nanos) = timestamp.to_unix();
-            DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
-        });
+        let made_at = self
+            .id
+            .made_at()
+            .and_then(|since_epoch| DateTime::from_timestamp_millis(i64::try_from(since_epoch.as_millis()).ok()?));
         made_at.unwrap_or(self.created_at) + limit
     }
 }

@@ -64,8 +64,37 @@ pub fn orders_that_fit(line_counts: impl IntoIterator<Item = i64>) -> usize {
         .count()
 }
 
+/// Orders of one region, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The orders.
+    pub orders: Vec<T>,
+    /// Whether older ones follow.
+    pub has_more: bool,
+}
+
+/// One page of two regions' pages, newest first, of at most `size` orders and as many lines as fit. `key` gives an order's place in
+/// time and its lines.
+///
+/// A page ends where the shorter of the two ends: what lies behind the end of one region's page is not known yet.
+pub fn merge<T, K: Ord + Copy>(pages: [Page<T>; 2], size: usize, key: impl Fn(&T) -> (K, i64)) -> Page<T> {
+    let ends = pages.iter().filter(|page| page.has_more);
+    let known_back_to = ends.filter_map(|page| page.orders.last().map(|last| key(last).0)).max();
+    // A region with more and without a single order: it had room for none, which its own bound rules out.
+    let mut has_more = pages.iter().any(|page| page.has_more);
+    let mut orders: Vec<T> = pages.into_iter().flat_map(|page| page.orders).collect();
+    orders.sort_by_key(|order| std::cmp::Reverse(key(order).0));
+    let known = orders.iter().take_while(|order| known_back_to.is_none_or(|back| key(order).0 >= back)).count();
+    let taken = orders_that_fit(orders.iter().take(known.min(size)).map(|order| key(order).1));
+    has_more |= taken < orders.len();
+    orders.truncate(taken);
+    Page { orders, has_more }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -86,5 +115,38 @@ mod tests {
         assert_eq!(orders_that_fit([LINES_PER_PAGE_MAX + 1, 1]), 1);
         assert_eq!(orders_that_fit([1, LINES_PER_PAGE_MAX - 1, 1]), 2);
         assert_eq!(orders_that_fit([26; 100]), 100);
+    }
+
+    /// What a region answers for the orders older than `before`.
+    fn page(all: &[u32], before: u32, size: usize) -> Page<u32> {
+        let mut older: Vec<u32> = all.iter().copied().filter(|order| *order < before).collect();
+        older.sort_unstable_by_key(|order| std::cmp::Reverse(*order));
+        let has_more = older.len() > size;
+        older.truncate(size);
+        Page { orders: older, has_more }
+    }
+
+    proptest! {
+        #[test]
+        fn turning_the_pages_of_two_regions_shows_every_order_once_newest_first(
+            orders in prop::collection::btree_set(0..1_000_u32, 0..60),
+            in_west in prop::collection::vec(any::<bool>(), 60),
+            size in 1..9_usize,
+        ) {
+            let (mut east, mut west) = (Vec::new(), Vec::new());
+            for (order, in_west) in orders.iter().zip(in_west) {
+                if in_west { west.push(*order) } else { east.push(*order) }
+            }
+            let (mut shown, mut before) = (Vec::new(), u32::MAX);
+            loop {
+                let pages = [page(&east, before, size), page(&west, before, size)];
+                let merged = merge(pages, size, |order| (*order, 1));
+                prop_assert!(merged.orders.len() <= size);
+                shown.extend(merged.orders);
+                if !merged.has_more { break }
+                before = *shown.last().unwrap();
+            }
+            prop_assert_eq!(shown, orders.into_iter().rev().collect::<Vec<_>>());
+        }
     }
 }

@@ -28,6 +28,8 @@ pub(super) fn of_place(error: PlaceError) -> Status {
     match error {
         PlaceError::Refused(refusal) => of_refusal(&refusal),
         PlaceError::KeyReused => key_reused(),
+        // Told only to that region, which handed the request on.
+        PlaceError::Elsewhere(_) => status::home_elsewhere(),
         PlaceError::Unavailable { callee } => {
             let message = format!("{callee} is not answering; send the same request again");
             status::unavailable(reasons::DEPENDENCY_UNAVAILABLE, message, RETRY_AFTER)

@@ -2,10 +2,13 @@
 
 pub mod clients;
 mod error;
+mod home;
 mod operator;
+pub mod peer;
 mod service;
 mod validate;
 mod wire;
 
 pub use operator::OperatorGrpc;
+pub use peer::{PeerGrpc, PeerOrders, PeerRegion};
 pub use service::OrderGrpc;

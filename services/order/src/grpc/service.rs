@@ -1,5 +1,6 @@
 //! `order.v1.OrderService`: each method checks its request, asks one saga or the store, and answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::order::v1 as wire;
@@ -9,9 +10,13 @@ use money::Money;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, async_trait};
 
+use super::home::{Homes, is_handed_on, left};
+use super::peer::PeerOrders;
+use super::validate::PageRequest;
 use super::{error, validate};
 use crate::domain::{Order, PageToken, ReturnState};
 use crate::sagas::Sagas;
+use crate::sagas::place_order::{Arriving, PlaceError};
 use crate::store::Cancelled;
 
 /// Time kept back from the request's deadline for the answer to travel in.
@@ -21,17 +26,47 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 
 /// The service.
 #[derive(Debug, Clone)]
-pub struct OrderGrpc(Sagas);
+pub struct OrderGrpc {
+    sagas: Sagas,
+    homes: Homes,
+}
 
 impl OrderGrpc {
-    /// The service over the sagas and their store.
-    pub const fn new(sagas: Sagas) -> Self {
-        Self(sagas)
+    /// The service over the sagas and their store, of the only region there is.
+    pub fn new(sagas: Sagas) -> Self {
+        let homes = Homes::new(sagas.store.region(), None);
+        Self { sagas, homes }
+    }
+
+    /// Asks `peer` for what belongs to its region.
+    #[must_use]
+    pub fn with_peer(self, peer: Arc<dyn PeerOrders>) -> Self {
+        let homes = Homes::new(self.sagas.store.region(), Some(peer));
+        Self { homes, ..self }
     }
 
     async fn order_of(&self, id: OrderId, customer: CustomerId) -> Result<Order, Status> {
-        let order = self.0.store.order_of(id, customer).await.map_err(error::of_store)?;
+        let order = self.sagas.store.order_of(id, customer).await.map_err(error::of_store)?;
         order.ok_or_else(error::order_not_found)
+    }
+
+    /// Whom to ask about an order: nobody when it is ours, or cannot be anybody else's.
+    async fn asked_elsewhere(&self, id: OrderId, is_handed_on: bool) -> Result<Option<&dyn PeerOrders>, Status> {
+        // An id that names no region: ours if we have it.
+        if id.home().is_none() && self.sagas.store.state(id).await.map_err(error::of_store)?.is_some() {
+            return Ok(None);
+        }
+        self.homes.home_of(id, is_handed_on)
+    }
+
+    async fn orders_here(&self, page: &PageRequest) -> Result<wire::ListOrdersResponse, Status> {
+        let (orders, has_more) =
+            self.sagas.store.orders_of(page.customer, page.before, page.size).await.map_err(error::of_store)?;
+        let last = orders.last().filter(|_| has_more);
+        let next = last.map(|order| PageToken { customer: page.customer, last: order.id }.encode());
+        let orders = orders.into_iter().map(wire::Order::from).collect();
+        let next_page_token = next.unwrap_or_default();
+        Ok(wire::ListOrdersResponse { orders, next_page_token, unreachable_regions: Vec::new() })
     }
 }
 
@@ -41,17 +76,30 @@ impl OrderService for OrderGrpc {
         &self,
         request: Request<wire::PlaceOrderRequest>,
     ) -> Result<Response<wire::PlaceOrderResponse>, Status> {
-        let request = validate::place_order(request.into_inner())?;
-        let order = self.0.place.place(&request, answer_by()).await.map_err(error::of_place)?;
-        Ok(Response::new(wire::PlaceOrderResponse { order: Some(order.into()) }))
+        let is_handed_on = is_handed_on(&request);
+        let asked = request.into_inner();
+        let request = validate::place_order(asked.clone())?;
+        if !is_handed_on && let Some(answer) = self.homes.place(&self.sagas.store, &request, &asked).await? {
+            return Ok(Response::new(answer));
+        }
+        let patience = if is_handed_on { Arriving::Awaited } else { Arriving::Told };
+        match self.sagas.place.place(&request, patience, answer_by()).await {
+            Ok(order) => Ok(Response::new(wire::PlaceOrderResponse { order: Some(order.into()) })),
+            Err(PlaceError::Elsewhere(_)) if !is_handed_on => self.homes.place_there(asked).await.map(Response::new),
+            Err(error) => Err(error::of_place(error)),
+        }
     }
 
     async fn get_order(
         &self,
         request: Request<wire::GetOrderRequest>,
     ) -> Result<Response<wire::GetOrderResponse>, Status> {
+        let is_handed_on = is_handed_on(&request);
         let request = request.into_inner();
         let (id, customer) = validate::order_and_customer(&request.order_id, &request.customer_id)?;
+        if let Some(home) = self.asked_elsewhere(id, is_handed_on).await? {
+            return home.get_order(request, left()).await.map(Response::new);
+        }
         let order = self.order_of(id, customer).await?;
         Ok(Response::new(wire::GetOrderResponse { order: Some(order.into()) }))
     }
@@ -60,22 +108,28 @@ impl OrderService for OrderGrpc {
         &self,
         request: Request<wire::ListOrdersRequest>,
     ) -> Result<Response<wire::ListOrdersResponse>, Status> {
-        let page = validate::list_orders(&request.into_inner())?;
-        let (orders, has_more) =
-            self.0.store.orders_of(page.customer, page.before, page.size).await.map_err(error::of_store)?;
-        let last = orders.last().filter(|_| has_more);
-        let next = last.map(|order| PageToken { customer: page.customer, last: order.id }.encode());
-        let orders = orders.into_iter().map(wire::Order::from).collect();
-        Ok(Response::new(wire::ListOrdersResponse { orders, next_page_token: next.unwrap_or_default() }))
+        let is_handed_on = is_handed_on(&request);
+        let request = request.into_inner();
+        let page = validate::list_orders(&request)?;
+        let ours = self.orders_here(&page);
+        let list = match is_handed_on {
+            true => ours.await,
+            false => self.homes.list(page.customer, page.size, request, ours).await,
+        };
+        list.map(Response::new)
     }
 
     async fn cancel_order(
         &self,
         request: Request<wire::CancelOrderRequest>,
     ) -> Result<Response<wire::CancelOrderResponse>, Status> {
+        let is_handed_on = is_handed_on(&request);
         let request = request.into_inner();
         let (id, customer) = validate::order_and_customer(&request.order_id, &request.customer_id)?;
-        match self.0.cancel.cancel(id, customer).await.map_err(error::of_store)? {
+        if let Some(home) = self.asked_elsewhere(id, is_handed_on).await? {
+            return home.cancel_order(request, left()).await.map(Response::new);
+        }
+        match self.sagas.cancel.cancel(id, customer).await.map_err(error::of_store)? {
             Cancelled::Now | Cancelled::Before => {}
             Cancelled::Refused(state, why) => return Err(error::not_cancellable(&state, &why)),
             Cancelled::NotFound => return Err(error::order_not_found()),
@@ -88,8 +142,13 @@ impl OrderService for OrderGrpc {
         &self,
         request: Request<wire::ReturnOrderRequest>,
     ) -> Result<Response<wire::ReturnOrderResponse>, Status> {
-        let request = validate::return_order(request.into_inner())?;
-        let returned = self.0.give_back.take_back(&request, answer_by()).await.map_err(error::of_return)?;
+        let is_handed_on = is_handed_on(&request);
+        let asked = request.into_inner();
+        let request = validate::return_order(asked.clone())?;
+        if let Some(home) = self.asked_elsewhere(request.order, is_handed_on).await? {
+            return home.return_order(asked, left()).await.map(Response::new);
+        }
+        let returned = self.sagas.give_back.take_back(&request, answer_by()).await.map_err(error::of_return)?;
         let order = self.order_of(request.order, request.customer).await?;
         let refund = Money::new(returned.amount_minor, order.total.currency());
         Ok(Response::new(wire::ReturnOrderResponse {
@@ -105,14 +164,14 @@ impl OrderService for OrderGrpc {
         request: Request<wire::GetOrderFateRequest>,
     ) -> Result<Response<wire::GetOrderFateResponse>, Status> {
         let id = validate::order(&request.into_inner().order_id)?;
-        let state = self.0.store.state(id).await.map_err(error::of_store)?;
+        let state = self.sagas.store.state(id).await.map_err(error::of_store)?;
         let fate = super::wire::fate(state.map(|state| state.fate()));
         Ok(Response::new(wire::GetOrderFateResponse { fate: fate.into() }))
     }
 }
 
 /// When to stop waiting and answer with what is known.
-fn answer_by() -> Instant {
+pub(super) fn answer_by() -> Instant {
     let deadline = chassis::deadline::current().unwrap_or_else(|| Instant::now() + REQUEST_MAX);
     deadline.checked_sub(ANSWER_MARGIN).unwrap_or(deadline)
 }

@@ -45,6 +45,7 @@ impl From<Order> for wire::Order {
             rejection_reason,
             home_region: order.home_region.to_string(),
             delivery: Some(order.delivery.into()),
+            superseded_by_order_id: order.superseded_by.map(|other| other.to_string()).unwrap_or_default(),
         }
     }
 }

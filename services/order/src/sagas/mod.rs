@@ -3,6 +3,7 @@
 //! - [`place_order`]: cut the cart, reserve stock, authorise payment, **place** (pivot). Unwinds when a step is refused.
 //! - [`cancel_order`]: **cancel** (pivot), void the payment. The stock follows the event.
 //! - [`return_order`]: **store the return** (pivot), refund the payment.
+//! - [`one_intention`]: undoes the later of two orders that both regions made of one request.
 //!
 //! The last two begin with their pivot, so they have nothing to compensate: what follows it is retried until it succeeds.
 //!
@@ -14,6 +15,7 @@
 
 mod callees;
 pub mod cancel_order;
+pub mod one_intention;
 mod patience;
 pub mod place_order;
 pub mod return_order;

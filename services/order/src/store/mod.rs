@@ -6,6 +6,7 @@
 
 mod cancel;
 mod fence;
+mod homes;
 mod lease;
 mod operator;
 mod parking;
@@ -27,6 +28,7 @@ pub(crate) use ship::schedule;
 
 pub use cancel::Cancelled;
 pub use fence::Fence;
+pub use homes::{Seen, Untold};
 pub use lease::{Claimed, Duty, Lease};
 pub use operator::OperatorError;
 pub use place::{KnownRequest, NewOrder};

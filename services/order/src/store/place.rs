@@ -21,13 +21,19 @@ use crate::sagas::place_order::Step;
 pub struct KnownRequest {
     /// The order.
     pub order: OrderId,
-    digest: Vec<u8>,
+    /// Of the request; none when the other region made the order, which judges repeats itself.
+    digest: Option<Vec<u8>>,
 }
 
 impl KnownRequest {
     /// Whether it was the same request and not another one under its key.
     pub fn is_of(&self, digest: &RequestDigest) -> bool {
-        digest.is(&self.digest)
+        self.digest.as_ref().is_some_and(|known| digest.is(known))
+    }
+
+    /// Whether the other region made the order.
+    pub const fn is_elsewhere(&self) -> bool {
+        self.digest.is_none()
     }
 }
 
@@ -47,14 +53,20 @@ pub struct NewOrder<'a> {
 }
 
 impl Store {
-    /// The order that this customer's key already made, if any.
+    /// The order that this customer's key already made, if any: ours, or else one that the other region told us of.
     pub async fn known_request(
         &self,
         customer: CustomerId,
         key: &IdempotencyKey,
     ) -> Result<Option<KnownRequest>, StoreError> {
         let row = sqlx::query!(
-            "select order_id, request_digest from customer_order where customer_id = $1 and idempotency_key = $2",
+            r#"select order_id as "order_id!", request_digest from (
+                   select order_id, request_digest, 1 as rank from customer_order
+                   where customer_id = $1 and idempotency_key = $2
+                   union all
+                   select order_id, null, 2 from decided_away where customer_id = $1 and idempotency_key = $2
+               ) as known
+               order by rank limit 1"#,
             customer.as_uuid(),
             key.as_str(),
         )
@@ -80,9 +92,9 @@ impl Store {
                 insert into customer_order (
                     order_id, customer_id, idempotency_key, request_digest, home_region, cart_id, state, currency, total_minor,
                     line_count, card_token, delivery_recipient, delivery_street, delivery_city, delivery_postal_code,
-                    delivery_country, traceparent, fence, drive_after, created_at)
+                    delivery_country, traceparent, fence, drive_after, created_at, tell_home_after)
                 select $1, $2, $3, $4, $5, $6, 'pending', $7, $8, cardinality($9::text[]), $10, $11, $12, $13, $14, $15, $16,
-                       $17, now() + make_interval(secs => $18), $19
+                       $17, now() + make_interval(secs => $18), $19, case when $26::boolean then now() end
                 where clock_timestamp() < $20
                 on conflict do nothing
                 returning order_id
@@ -118,6 +130,8 @@ impl Store {
             &number(|line| line.prices.dearest_minor()),
             &number(OrderLine::quantity),
             &prices as &[Option<Json<StoredPrices>>],
+            // Decided here in the stead of the owner's home, which has to learn of it.
+            order.customer.home() != order.home_region,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -71,7 +71,8 @@ pub(super) async fn load(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Loaded
     let rows = sqlx::query_as!(
         OrderRow,
         "select order_id, customer_id, cart_id, home_region, state, refusal, currency, total_minor, captured, refunded_minor,
-                delivery_recipient, delivery_street, delivery_city, delivery_postal_code, delivery_country, created_at
+                delivery_recipient, delivery_street, delivery_city, delivery_postal_code, delivery_country, created_at,
+                superseded_by
          from customer_order
          where order_id = any ($1)",
         ids,

@@ -30,6 +30,7 @@ pub(super) struct OrderRow {
     pub delivery_postal_code: String,
     pub delivery_country: String,
     pub created_at: DateTime<Utc>,
+    pub superseded_by: Option<Uuid>,
 }
 
 /// A row of `order_line`.
@@ -79,6 +80,7 @@ impl OrderRow {
             refunded_minor: self.refunded_minor,
             delivery,
             created_at: self.created_at,
+            superseded_by: self.superseded_by.map(OrderId::from_uuid),
         })
     }
 }

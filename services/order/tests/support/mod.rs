@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ids::{CartId, CustomerId, OrderId, Region};
 use order::domain::{CardToken, CutLine, DeliveryAddress, Order, PlaceRequest};
-use order::sagas::place_order::{PlaceError, Settings};
+use order::sagas::place_order::{Arriving, PlaceError, Settings};
 use order::sagas::{Callees, Patience, Sagas};
 use order::store::Store;
 use order::workers::Queue;
@@ -47,7 +47,16 @@ impl App {
     }
 
     fn with(pool: &PgPool, world: Arc<World>, settings: Settings) -> Self {
-        let store = Store::new(pool.clone(), Region::East);
+        Self::in_region(pool, Region::East, world, settings)
+    }
+
+    /// In a region.
+    pub fn of_region(pool: &PgPool, region: Region) -> Self {
+        Self::in_region(pool, region, Arc::new(World::default()), Settings::default())
+    }
+
+    fn in_region(pool: &PgPool, region: Region, world: Arc<World>, settings: Settings) -> Self {
+        let store = Store::new(pool.clone(), region);
         let callees = Callees { cart: world.clone(), inventory: world.clone(), payment: world.clone() };
         let sagas = Sagas::new(store, callees, settings);
         let recovery = Recovery::new(sagas.clone());
@@ -55,7 +64,7 @@ impl App {
     }
 
     pub async fn place(&self, request: &PlaceRequest) -> Result<Order, PlaceError> {
-        self.sagas.place.place(request, soon()).await
+        self.sagas.place.place(request, Arriving::Told, soon()).await
     }
 
     /// A new process over the same stores and neighbours.

@@ -51,6 +51,8 @@ enum Outcome {
 struct State {
     lines: Option<Vec<CutLine>>,
     cuts: HashMap<(CartId, String), Cut>,
+    /// The order that cuts were made for already, in the other region.
+    cut_for: Option<OrderId>,
     abandoned: HashSet<OrderId>,
     stock: HashMap<OrderId, Outcome>,
     money: HashMap<OrderId, Outcome>,
@@ -86,6 +88,11 @@ impl World {
 
     pub fn sell(&self, lines: Vec<CutLine>) {
         self.state().lines = Some(lines);
+    }
+
+    /// As if the cart's checkouts had been begun in the other region, for this order.
+    pub fn cuts_belong_to(&self, order: OrderId) {
+        self.state().cut_for = Some(order);
     }
 
     pub fn fail(&self, method: Method, fault: Fault) {
@@ -199,7 +206,8 @@ impl Cart for World {
             let lines = state.lines.clone().unwrap_or_else(|| {
                 vec![cut_line("mug", "potter", 255, "GBP", 6), cut_line("bowl", "potter", 900, "GBP", 1)]
             });
-            Ok(state.cuts.entry(key.clone()).or_insert(Cut { order: new_order, lines }).clone())
+            let order = state.cut_for.unwrap_or(new_order);
+            Ok(state.cuts.entry(key.clone()).or_insert(Cut { order, lines }).clone())
         })
         .await
     }

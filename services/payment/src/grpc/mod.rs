@@ -33,6 +33,8 @@ impl<P: Provider> PaymentGrpc<P> {
 impl<P: Provider> PaymentService for PaymentGrpc<P> {
     async fn authorise(&self, request: Request<AuthoriseRequest>) -> Result<Response<AuthoriseResponse>, Status> {
         let (order, terms) = convert::authorise(request.into_inner())?;
+        // The second wall: one order is charged through one region's account only, whoever asks.
+        chassis::status::require_home(order, self.driver.store().region())?;
         let payment = self.driver.authorise(order, &terms).await.map_err(|error| status::of_authorise(order, error))?;
         Ok(Response::new(AuthoriseResponse { payment: Some(convert::payment(&payment)) }))
     }

@@ -65,6 +65,11 @@ impl Store {
         }
     }
 
+    /// The region whose payments these are.
+    pub const fn region(&self) -> Region {
+        self.region
+    }
+
     /// The pool, for the workers that listen.
     pub const fn pool(&self) -> &PgPool {
         &self.pool

@@ -128,6 +128,7 @@ pub fn arguments(layout: &Layout, region: Region, service: Service) -> Vec<OsStr
         Service::Order => {
             flags.url("cart-url", at(Service::Cart)).url("inventory-url", at(Service::Inventory));
             flags.url("payment-url", at(Service::Payment));
+            flags.url("peer-order-url", layout.wan_service(region.peer(), Service::Order));
         }
         Service::Bff => {
             flags.url("cart-url", at(Service::Cart)).url("catalog-url", at(Service::Inventory));

@@ -9,7 +9,7 @@ use super::part::{Kind, Part, PartName, Probe, StopSignal, Wave, Zone};
 use super::services::Service;
 
 /// Services that the other region calls.
-const CALLED_ACROSS: [Service; 2] = [Service::Cart, Service::Inventory];
+const CALLED_ACROSS: [Service; 3] = [Service::Cart, Service::Inventory, Service::Order];
 
 /// The link. Its routes are its only configuration: a restarted one is a good line again.
 pub fn part(layout: &Layout) -> Part {

@@ -5,6 +5,7 @@ mod inventory;
 mod payment;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::client::{Dependency, DependencyConfig, InvalidUrl};
 use chassis::status;
@@ -17,6 +18,15 @@ pub use payment::PaymentClient;
 use crate::config::Config;
 use crate::domain::{Refusal, RefusalKind, Violation};
 use crate::sagas::{CallError, Callees};
+
+/// The other region's order service. Its connection is asked often whether it is alive: over a link that is cut it would be waited for.
+///
+/// # Errors
+/// [`InvalidUrl`].
+pub fn peer(config: &Config) -> Result<Dependency, InvalidUrl> {
+    let patience = DependencyConfig { keep_alive_interval: Duration::from_secs(2), ..DependencyConfig::default() };
+    Dependency::new("peer-order", &config.peer_order_url, patience)
+}
 
 /// Clients of the services that the configuration names. They connect on first use.
 ///
@@ -67,8 +77,6 @@ fn nonsense(callee: &'static str, detail: impl std::fmt::Display) -> CallError {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

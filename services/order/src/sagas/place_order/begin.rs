@@ -10,12 +10,15 @@ use sabotage::crash_point;
 use tokio::time::Instant;
 
 use super::drive::Turn;
-use super::{PlaceError, PlaceOrder, Placing};
+use super::{Arriving, PlaceError, PlaceOrder, Placing};
 use crate::domain::{Order, OrderState, PlaceRequest, Refusal, RefusalKind};
 use crate::sagas::patience::call_deadline;
 use crate::sagas::{CallError, Cut};
 use crate::store::{Claimed, Duty, KnownRequest, Lease, NewOrder};
 
+/// How long a request that was handed on waits for edits that its shopper made in the other region. They usually overtake it; this is
+/// many times what they take over a link that works.
+const ARRIVAL_MAX: Duration = Duration::from_secs(2);
 /// Between two looks at an order that somebody else drives. Most are decided within 50 ms.
 const BETWEEN_LOOKS: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_millis(400));
 
@@ -25,11 +28,15 @@ impl PlaceOrder {
     ///
     /// # Errors
     /// [`PlaceError`].
-    pub async fn place(&self, request: &PlaceRequest, until: Instant) -> Result<Order, PlaceError> {
+    pub async fn place(&self, request: &PlaceRequest, arriving: Arriving, until: Instant) -> Result<Order, PlaceError> {
         if let Some(known) = self.store.known_request(request.customer, &request.idempotency_key).await? {
             return self.repeat(&known, request, until).await;
         }
-        let cut = self.cut_cart(request, until).await?;
+        let cut = self.cut_arriving(request, arriving, until).await?;
+        // The cart replicates: this may be the cut of a request that the other region has, or had, in hand.
+        if self.is_elsewhere(cut.order, request) {
+            return Err(PlaceError::Elsewhere(cut.order));
+        }
         let (id, parties) = (cut.order, (request.customer, request.cart));
         let pending = Order::pending(id, self.store.region(), parties, cut.lines, request.delivery.clone(), Utc::now());
         let order = match pending {
@@ -53,12 +60,36 @@ impl PlaceOrder {
         }
     }
 
+    /// The first step, once what the shopper saw has arrived here.
+    async fn cut_arriving(
+        &self,
+        request: &PlaceRequest,
+        arriving: Arriving,
+        until: Instant,
+    ) -> Result<Cut, PlaceError> {
+        let until_arrived = until.min(Instant::now() + ARRIVAL_MAX);
+        let mut looks = 0;
+        loop {
+            match self.cut_cart(request, until).await {
+                Err(error) if arriving == Arriving::Awaited && error.is_version_ahead() => {
+                    looks += 1;
+                    let next = Instant::now() + BETWEEN_LOOKS.delay_now(looks);
+                    if next >= until_arrived {
+                        return Err(error);
+                    }
+                    tokio::time::sleep_until(next).await;
+                }
+                cut => return cut,
+            }
+        }
+    }
+
     /// The first step. Key: the request's own, so that a repeat of a request that died before its row was stored gets the same
     /// cut and the same order id.
     async fn cut_cart(&self, request: &PlaceRequest, until: Instant) -> Result<Cut, PlaceError> {
         let within = call_deadline(until.saturating_duration_since(Instant::now()), 1);
         crash_point("order.cut-cart.before-call").await;
-        let cut = self.callees.cart.begin_checkout(request, OrderId::generate(), within).await;
+        let cut = self.callees.cart.begin_checkout(request, OrderId::generate_in(self.store.region()), within).await;
         crash_point("order.cut-cart.after-call").await;
         cut.map_err(|error| match error {
             CallError::Refused(refusal) => PlaceError::Refused(refusal),
@@ -101,7 +132,15 @@ impl PlaceOrder {
         }
     }
 
+    /// Whether an order belongs to the other region. An id that names no region is of before ids did; its owner's home decides.
+    fn is_elsewhere(&self, id: OrderId, request: &PlaceRequest) -> bool {
+        id.home().unwrap_or_else(|| request.customer.home()) != self.store.region()
+    }
+
     async fn repeat(&self, known: &KnownRequest, request: &PlaceRequest, until: Instant) -> Result<Order, PlaceError> {
+        if known.is_elsewhere() {
+            return Err(PlaceError::Elsewhere(known.order));
+        }
         if !known.is_of(&request.digest()) {
             return Err(PlaceError::KeyReused);
         }

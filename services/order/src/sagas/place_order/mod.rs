@@ -36,6 +36,8 @@ mod steps;
 
 use std::time::Duration;
 
+use ids::OrderId;
+
 use crate::domain::{CardToken, Order, Refusal};
 use crate::sagas::{Callees, Patience};
 use crate::store::{Store, StoreError};
@@ -111,6 +113,15 @@ impl PlaceOrder {
     }
 }
 
+/// What to do about a version of the cart that is ahead of this region's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arriving {
+    /// Say so: the shopper is here, and reads the cart again.
+    Told,
+    /// Wait for it: the request was handed on by the region in which the shopper edits the cart.
+    Awaited,
+}
+
 /// Why a request did not get an order.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
@@ -120,6 +131,9 @@ pub enum PlaceError {
     /// The key was used for another request.
     #[error("the idempotency key was used for another order request")]
     KeyReused,
+    /// The other region made an order of this request, or has begun to: it alone answers. Nothing was started here.
+    #[error("order {0} belongs to the other region")]
+    Elsewhere(OrderId),
     /// Nothing is decided, and nobody drives it: the same request may be sent again.
     #[error("{callee} is unavailable")]
     Unavailable {
@@ -132,4 +146,11 @@ pub enum PlaceError {
     /// A bug: the saga was told what cannot be.
     #[error(transparent)]
     Illegal(#[from] saga::IllegalTransition),
+}
+
+impl PlaceError {
+    /// Whether the cart's version that the shopper saw has not arrived in this region yet.
+    fn is_version_ahead(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.reason == "CART_VERSION_AHEAD")
+    }
 }
