@@ -35,6 +35,8 @@ fn sound() -> World {
     let asked = Asked { cart, due: Duration::ZERO, latency: Duration::ZERO, told, repeats: 0 };
     let line = OrderLine { offer: "mug".to_owned(), unit_price_minor: 250, quantity: 2, returned_quantity: 0 };
     let stored = Order {
+        customer: CustomerId::generate(),
+        key: "key".to_owned(),
         state: OrderState::Shipped,
         home_region: "east".to_owned(),
         cart: cart_id,
