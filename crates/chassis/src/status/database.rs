@@ -30,7 +30,7 @@ pub fn from_database(error: &Error) -> Status {
 }
 
 fn unavailable_because(error: &Error) -> Status {
-    tracing::warn!(%error, "database unavailable");
+    tracing::warn!(error = error as &dyn std::error::Error, "database unavailable");
     unavailable(reasons::DEPENDENCY_UNAVAILABLE, "the database is unavailable", RETRY_AFTER)
 }
 
