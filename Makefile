@@ -68,17 +68,17 @@ debezium: ## Relay an outbox with Debezium's connector instead of our relay, on 
 	@BACKBONE="$(BIN)/backbone" deploy/debezium/try
 
 sqlx: ## Refresh .sqlx, the answers that queries are checked against when no database is there
-	@cargo build --release -p backbone && "$(BIN)/backbone" test-env -- deploy/local/prepare-queries
+	@deploy/local/build --release -p backbone && "$(BIN)/backbone" test-env -- deploy/local/prepare-queries
 
 # Services that can be broken on purpose, for drills; the real ones have no such code.
 sabotaged:
-	@umask 022 && cargo build --release $(foreach s,cart inventory payment order,-p $(s) --features $(s)/sabotage --bin $(s)-sabotaged)
+	@deploy/local/build --release $(foreach s,cart inventory payment order,-p $(s) --features $(s)/sabotage --bin $(s)-sabotaged)
 
 drill: sabotaged
 
-# Another account may have to run what is built here as root, whatever root's umask is.
+# What `make up` runs, and no more: the simulation and the tests are built by who runs them.
 build:
-	@deploy/local/bootstrap && umask 022 && cargo build --release --workspace --bins
+	@deploy/local/bootstrap && deploy/local/build
 
 # For the targets that need no more than the command line: built when it is not there, used as it is when it is.
 $(BIN)/backbone:

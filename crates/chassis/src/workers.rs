@@ -1,6 +1,6 @@
 //! Background loops: the relay, consumers, expiry, sagas to resume.
 
-use std::fmt::Display;
+use std::error::Error;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub async fn supervise<Start, Work, Failure>(name: &'static str, token: Cancella
 where
     Start: FnMut() -> Work,
     Work: Future<Output = Result<(), Failure>>,
-    Failure: Display,
+    Failure: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut failures = 0;
     while !token.is_cancelled() {
@@ -43,7 +43,11 @@ where
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         match result {
             Ok(Ok(())) => tracing::warn!(worker = name, delay_ms, "worker ended early, starting it again"),
-            Ok(Err(error)) => tracing::error!(worker = name, %error, delay_ms, "worker failed, starting it again"),
+            Ok(Err(failure)) => {
+                let failure = failure.into();
+                let error: &(dyn Error + 'static) = &*failure;
+                tracing::error!(worker = name, error, delay_ms, "worker failed, starting it again");
+            }
             // The panic hook has logged where and why.
             Err(_) => tracing::error!(worker = name, delay_ms, "worker panicked, starting it again"),
         }
@@ -61,7 +65,7 @@ pub fn spawn<Start, Work, Failure>(name: &'static str, token: CancellationToken,
 where
     Start: FnMut() -> Work + Send + 'static,
     Work: Future<Output = Result<(), Failure>> + Send + 'static,
-    Failure: Display + Send + 'static,
+    Failure: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
 {
     tokio::spawn(supervise(name, token, start))
 }
@@ -89,7 +93,7 @@ impl Workers {
     where
         Start: FnMut(CancellationToken) -> Work + Send + 'static,
         Work: Future<Output = Result<(), Failure>> + Send + 'static,
-        Failure: Display + Send + 'static,
+        Failure: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
     {
         let token = self.token.clone();
         self.tasks.spawn(supervise(name, self.token.clone(), move || start(token.clone())));

@@ -129,6 +129,9 @@ struct Up {
     /// Postgres, Redis and Kafka only, to run services by hand.
     #[arg(long)]
     servers_only: bool,
+    /// Stay, and start again what ends by itself, ever more slowly. What `stop`, `kill` or `down` ended stays down.
+    #[arg(long)]
+    watch: bool,
 }
 
 fn parse_brokers(text: &str) -> Result<u8, &'static str> {
@@ -164,6 +167,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let layout = Layout::load(run_dir)?;
             let parts = platform::status(&layout).await?;
             print(&platform::table(&parts, Utc::now()));
+            print(&format!(" {}", platform::watched(&layout)));
             if let Some(link) = wan::summary(&layout).await {
                 print(&format!(" {link}"));
             }
@@ -207,6 +211,9 @@ async fn bring_up(run_dir: &std::path::Path, up: &Up) -> anyhow::Result<()> {
     print(&format!("\n{}\n up after {:.1} s", platform::table(&parts, Utc::now()), begin.elapsed().as_secs_f32()));
     if scope == Scope::System {
         print(&tour::first_steps(&layout));
+    }
+    if up.watch {
+        platform::watch(&layout, options.interrupt, &print).await?;
     }
     Ok(())
 }

@@ -98,13 +98,7 @@ pub fn deadline_exceeded(what: impl Into<String>) -> Status {
 
 /// INTERNAL: logs `error` with its causes and returns nothing of it.
 pub fn internal(error: &(dyn Error + 'static)) -> Status {
-    let mut causes = String::new();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        causes.push_str(&format!(": {source}"));
-        cause = source.source();
-    }
-    tracing::error!(error = %format_args!("{error}{causes}"), "internal error");
+    tracing::error!(error, "internal error");
     internal_unlogged()
 }
 

@@ -39,7 +39,7 @@ pub fn from_database(error: &Error) -> Status {
 }
 
 fn unavailable_because(error: &Error, retry_after: Duration) -> Status {
-    tracing::warn!(%error, "database unavailable");
+    tracing::warn!(error = error as &dyn std::error::Error, "database unavailable");
     unavailable(reasons::DEPENDENCY_UNAVAILABLE, "the database is unavailable", retry_after)
 }
 

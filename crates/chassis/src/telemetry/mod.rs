@@ -3,9 +3,13 @@
 //! One small layer ([`spans`]) gives every span its W3C identity, which the log line format ([`log_line`]), outgoing calls
 //! and the OTLP export ([`export`]) all take from there: the trace id in a log line is the one in the trace viewer.
 
+mod bounded_output;
+mod causes;
+mod clock;
 mod export;
 mod log_line;
 mod metrics;
+mod repeats;
 mod spans;
 
 use tracing_subscriber::EnvFilter;
@@ -13,12 +17,14 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::bounded_output::BoundedOutput;
 use self::export::Exporter;
 use self::log_line::JsonLine;
 use self::spans::SpanIdentity;
 use crate::config::ServiceConfig;
 use crate::trace_context;
 
+pub use self::causes::{Causes, causes};
 pub(crate) use self::metrics::render as render_metrics;
 
 /// Why telemetry could not start. Nothing else has started then.
@@ -70,10 +76,13 @@ pub fn init(service: &'static str, config: &ServiceConfig) -> Result<Telemetry, 
         .with(
             tracing_subscriber::fmt::layer()
                 .event_format(JsonLine::new(service, config.region))
+                .with_writer(BoundedOutput::stdout())
                 .fmt_fields(log_line::NoSpanFields),
         )
         .try_init()?;
     log_panics();
+    tokio::spawn(log_line::write_counts());
+    tokio::spawn(clock::watch());
     Ok(Telemetry { exporter })
 }
 

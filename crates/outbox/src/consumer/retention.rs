@@ -71,6 +71,7 @@ pub(super) async fn check(
 ) -> Result<bool, SpineError> {
     let admin: AdminClient<SpineContext> =
         kafka::admin(&config.kafka_brokers).create_with_context(SpineContext { owner: consumer })?;
+    let admin = kafka::OffRuntime::new(admin);
     let mut failures = 0;
     let lifetimes = loop {
         let outcome = tokio::select! {

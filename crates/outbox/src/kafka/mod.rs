@@ -1,8 +1,10 @@
 //! The Kafka client's settings and callbacks, shared by every producer and consumer of the spine.
 
+mod off_runtime;
 mod publisher;
 mod settings;
 
+pub(crate) use off_runtime::OffRuntime;
 pub(crate) use publisher::{PUBLISH_DEADLINE, PublishError, Published, Publisher};
 pub(crate) use settings::{admin, consumer};
 

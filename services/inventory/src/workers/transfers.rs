@@ -78,12 +78,12 @@ async fn finish<P: Peer>(pool: &PgPool, peer: &P, transfer: &PendingTransfer) ->
             Ok(Outcome::Credited)
         }
         Err(error @ PeerError::NoAnswer(_)) => {
-            tracing::warn!(%transfer_id, %error, "transfer stays pending");
+            tracing::warn!(%transfer_id, error = &error as &dyn std::error::Error, "transfer stays pending");
             Ok(Outcome::NoAnswer)
         }
         Err(error @ (PeerError::Failed(_) | PeerError::ExceedsAsk(_) | PeerError::NoOffer(_))) => {
             metrics::counter!("inventory_transfers_stuck_total").increment(1);
-            tracing::error!(%transfer_id, %error, "transfer stays pending");
+            tracing::error!(%transfer_id, error = &error as &dyn std::error::Error, "transfer stays pending");
             Ok(Outcome::Skipped)
         }
     }

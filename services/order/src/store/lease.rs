@@ -54,7 +54,9 @@ impl Lease {
                 Ok(true) => {}
                 Ok(false) => return,
                 // The lease may lapse now; that another driver takes over is harmless.
-                Err(error) => tracing::warn!(order_id = %self.order, %error, "lease not renewed"),
+                Err(error) => {
+                    tracing::warn!(order_id = %self.order, error = &error as &dyn std::error::Error, "lease not renewed")
+                }
             }
             self.renew_at = Instant::now() + self.length / 3;
         }

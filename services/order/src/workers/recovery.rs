@@ -64,7 +64,7 @@ impl Queue for Recovery {
             }
             if let Err(error) = self.after_failure(&lease, attempts).await {
                 // The lease lapses instead.
-                tracing::warn!(order_id = %lease.order, %error, "turn not put off");
+                tracing::warn!(order_id = %lease.order, error = &error as &dyn std::error::Error, "turn not put off");
             }
         };
         work.instrument(span_with_parent("recover order", traceparent.as_deref())).await;

@@ -8,6 +8,7 @@ pub mod aim;
 mod checkout;
 mod crdt;
 pub mod document;
+mod idle;
 pub mod machine;
 mod memory;
 mod preflight;
@@ -53,6 +54,8 @@ pub struct BenchArgs {
     replication: replication::ReplicationArgs,
     #[command(flatten)]
     spine: spine::SpineArgs,
+    #[command(flatten)]
+    idle: idle::IdleArgs,
     /// Run this one alone.
     #[arg(long)]
     only: Option<Benchmark>,
@@ -62,6 +65,8 @@ pub struct BenchArgs {
 enum Benchmark {
     /// The cart's data type beside others, as a program of its own: needs no running system.
     Crdt,
+    /// What a system costs that nobody uses, part by part.
+    Idle,
     /// A month of real orders, and the memory of each process before and after.
     Replay,
     /// The highest rate of checkouts, beside what the databases could do.
@@ -98,6 +103,9 @@ pub async fn run(run_dir: &Path, args: &BenchArgs) -> anyhow::Result<ExitCode> {
         preflight::replay(layout, &args.month, args.data.as_deref()).await?;
     }
     let machine = Machine::look(layout).await;
+    if wanted(Benchmark::Idle) {
+        measure_idle(layout, args, &machine).await?;
+    }
     if wanted(Benchmark::Crdt) {
         measure_crdt(args).await?;
     }
@@ -119,6 +127,15 @@ pub async fn run(run_dir: &Path, args: &BenchArgs) -> anyhow::Result<ExitCode> {
 async fn measure_crdt(args: &BenchArgs) -> anyhow::Result<()> {
     let measured_with = Host::look().measured_with("backbone bench --only crdt");
     replace_section(&args.out, "crdt", &crdt::section(&measured_with, &crdt::measure().await?)?)?;
+    Ok(())
+}
+
+async fn measure_idle(layout: &Layout, args: &BenchArgs, machine: &Machine) -> anyhow::Result<()> {
+    let shares = idle::measure(layout, &args.idle).await?;
+    write_json(&layout.run_dir.join("bench-idle.json"), &shares)?;
+    let seconds = args.idle.idle_seconds;
+    let measured_with = machine.measured_with(&format!("backbone bench --only idle --idle-seconds {seconds}"));
+    replace_section(&args.out, "idle", &idle::section(&measured_with, &shares, seconds))?;
     Ok(())
 }
 

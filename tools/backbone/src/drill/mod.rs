@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::platform::{Layout, Progress};
+use crate::platform::{Hold, Layout, Progress};
 
 /// Flags of `backbone drill`.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,6 +51,7 @@ pub async fn run(
     interrupt: CancellationToken,
     progress: Progress<'_>,
 ) -> anyhow::Result<ExitCode> {
+    let _hold = Hold::take(&layout.run_dir)?;
     match args.what {
         Drill::Partition(args) => partition::run(layout, args, interrupt, progress).await,
         Drill::BrokerLoss(args) => broker_loss::run(layout, args, interrupt, progress).await,

@@ -14,6 +14,7 @@ mod down;
 mod error;
 mod kafka;
 mod layout;
+mod log_bound;
 pub mod part;
 pub mod plan;
 mod postgres;
@@ -32,6 +33,7 @@ mod template;
 mod tool;
 mod up;
 mod wan;
+mod watch;
 
 pub use control::{end_predecessor, kill, restart, running, start, start_beside, start_changed, stop};
 pub use down::down;
@@ -42,8 +44,9 @@ pub use part::{PartName, Zone};
 pub use plan::Scope;
 pub use replication::summary as replication;
 pub use services::Service;
-pub use status::{PartStatus, status, table};
+pub use status::{PartStatus, status, table, watched};
 pub use up::{Options, up};
+pub use watch::{Hold, watch};
 
 /// Told of each step, a line at a time.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);

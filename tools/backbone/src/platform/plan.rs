@@ -63,3 +63,21 @@ pub fn find(parts: Vec<Part>, name: &PartName) -> Result<Part, PlatformError> {
         None => Err(PlatformError::UnknownPart { asked: name.clone(), known: known() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// `make up` builds what it runs and no more; the list stands in a script.
+    #[test]
+    fn the_build_makes_every_program_of_ours_that_is_started_and_no_other() {
+        let script = include_str!("../../../../deploy/local/build");
+        let list = script.lines().find_map(|line| line.strip_prefix("programs=(")?.strip_suffix(')')).unwrap();
+        let built: BTreeSet<&str> = list.split_whitespace().collect();
+        let services = Service::ALL.iter().map(|service| service.name());
+        let started: BTreeSet<&str> = services.chain(["backbone", "psp", "wan"]).collect();
+        assert_eq!(built, started);
+    }
+}

@@ -14,7 +14,8 @@ use super::layout::Layout;
 use super::part::{Kind, Part, PartName, START_LIMIT, Wave};
 use super::process::{self, Identity};
 use super::state::{Lock, Started, State};
-use super::{Progress, kafka, postgres, ready, tool};
+use super::watch::Watch;
+use super::{Progress, kafka, log_bound, postgres, ready, tool};
 
 /// How often a part is asked whether it is ready.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -51,12 +52,36 @@ impl<'a> Runner<'a> {
             None => State::new(layout.settings.clone()),
         };
         let account = Account::of(layout)?;
+        log_bound::keep(layout);
         Ok(Self { layout, account, progress, state: Mutex::new(state), started_here: Mutex::default(), _lock: lock })
     }
 
     /// The process of a part, when it really runs.
     pub fn running(&self, part: &PartName) -> Option<Identity> {
         self.with_state(|state| state.running(part).map(|started| started.identity.clone()))
+    }
+
+    /// Whether an operator ended it, and none has started it since.
+    pub fn is_ended_by_order(&self, part: &PartName) -> bool {
+        self.with_state(|state| state.ended_by_order.contains(part))
+    }
+
+    /// Records what the watch did.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn note_watch(&self, watch: Watch) -> Result<(), PlatformError> {
+        self.change(|state| state.watch = Some(watch))
+    }
+
+    /// Starts a part that does not run, and leaves it to others to see whether it gets ready.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub async fn start_unattended(&self, part: &Part) -> Result<Identity, PlatformError> {
+        self.make_way(part).await?;
+        // Dropping the handle leaves the process alone, and the runtime still reaps it.
+        self.spawn(part, None).map(|(_child, identity)| identity)
     }
 
     /// Starts those that do not run, all at once, and waits until each is ready.
@@ -78,15 +103,20 @@ impl<'a> Runner<'a> {
             self.say(&part.name, "runs already");
             return Ok(());
         }
-        // The one before may have ended just now.
-        if let Some(previous) = self.with_state(|state| state.parts.get(&part.name).cloned()) {
-            previous.identity.await_reaped().await;
-        }
-        self.prepare(part).await?;
+        self.make_way(part).await?;
         let (child, identity) = self.spawn(part, None)?;
         self.await_ready(part, &identity, Some(child)).await?;
         self.say(&part.name, &format!("ready after {:.1} s", begin.elapsed().as_secs_f32()));
         Ok(())
+    }
+
+    /// What comes before a start.
+    async fn make_way(&self, part: &Part) -> Result<(), PlatformError> {
+        // The one before may have ended just now.
+        if let Some(previous) = self.with_state(|state| state.parts.get(&part.name).cloned()) {
+            previous.identity.await_reaped().await;
+        }
+        self.prepare(part).await
     }
 
     /// Starts the next process of a service beside the one that runs, and ends that one when the next is ready: in good order, so that
@@ -165,7 +195,7 @@ impl<'a> Runner<'a> {
 
     /// Starts the process and records it, with nothing in between at which we could be interrupted.
     fn spawn(&self, part: &Part, predecessor: Option<Identity>) -> Result<(Child, Identity), PlatformError> {
-        let (child, identity) = process::spawn(part, self.layout, &self.account)?;
+        let (mut child, identity) = process::spawn(part, self.layout, &self.account)?;
         let started = Started {
             identity: identity.clone(),
             started_at: Utc::now(),
@@ -174,7 +204,11 @@ impl<'a> Runner<'a> {
             predecessor,
         };
         self.started_here.lock().unwrap_or_else(PoisonError::into_inner).push(part.name.clone());
-        self.record(part.name.clone(), started)?;
+        if let Err(error) = self.record(part.name.clone(), started) {
+            // On a full disk, say. Nobody would know of this process, and it would hold the addresses against the next one.
+            let _ = child.start_kill();
+            return Err(error);
+        }
         Ok((child, identity))
     }
 
@@ -210,6 +244,15 @@ impl<'a> Runner<'a> {
         // Left over when a command that was to replace it was interrupted.
         if let Some(left) = self.with_state(|state| state.parts.get(part).and_then(|part| part.predecessor.clone())) {
             left.kill().await?;
+        }
+        // Before it ends, or the watch would take it for one that ended by itself.
+        let known = self.with_state(|state| state.parts.contains_key(part) && !state.ended_by_order.contains(part));
+        let order = |state: &mut State| {
+            state.ended_by_order.insert(part.clone());
+        };
+        if known && let Err(error) = self.change(order) {
+            // A full disk keeps nobody from stopping things.
+            self.say(part, &format!("the order could not be recorded: {error}"));
         }
         let Some(started) = self.with_state(|state| state.running(part).cloned()) else { return Ok(false) };
         let begin = Instant::now();
@@ -258,8 +301,15 @@ impl<'a> Runner<'a> {
     }
 
     fn record(&self, part: PartName, started: Started) -> Result<(), PlatformError> {
+        self.change(|state| {
+            state.ended_by_order.remove(&part);
+            state.parts.insert(part, started);
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) -> Result<(), PlatformError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.parts.insert(part, started);
+        change(&mut state);
         state.save(&self.layout.run_dir)
     }
 

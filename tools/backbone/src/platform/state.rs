@@ -1,7 +1,7 @@
 //! `state.json`: what the run directory was set up with and which processes run. Written whole after every change, so that
 //! `down` finds what to stop also after the command that started it was killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use super::error::PlatformError;
 use super::layout::Settings;
 use super::part::{PartName, StopSignal, Wave};
 use super::process::Identity;
+use super::watch::Watch;
 
 /// How long a command waits for another one that works on the same run directory, such as an `up` in another window.
 const LOCK_LIMIT: Duration = Duration::from_secs(90);
@@ -42,12 +43,18 @@ pub struct State {
     pub settings: Settings,
     /// The last process of each part; whether it still runs is asked of the kernel, never remembered.
     pub parts: BTreeMap<PartName, Started>,
+    /// Parts that an operator's order ended (`stop`, `kill`, `down`), until one starts them: nobody else may.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ended_by_order: BTreeSet<PartName>,
+    /// Who restarts what ends by itself, and what it did so far. The last one that there was: it may have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
 }
 
 impl State {
     /// Nothing started yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, parts: BTreeMap::new() }
+        Self { settings, parts: BTreeMap::new(), ended_by_order: BTreeSet::new(), watch: None }
     }
 
     /// What was saved, or `None` when nothing was.

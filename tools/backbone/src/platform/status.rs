@@ -9,6 +9,7 @@ use super::layout::Layout;
 use super::part::{Part, PartName};
 use super::plan::{self, Scope};
 use super::state::State;
+use super::watch::Watch;
 use super::{procfs, ready};
 
 /// A part, as it is now.
@@ -47,6 +48,9 @@ async fn one(part: &Part, state: Option<&State>) -> PartStatus {
     let started = state.and_then(|state| state.running(&part.name));
     let trouble = match started {
         Some(started) => ready::ask(&part.probe, started.identity.pid).await.err(),
+        None if state.is_some_and(|state| state.ended_by_order.contains(&part.name)) => {
+            Some("does not run (ended by order)".to_owned())
+        }
         None => Some("does not run".to_owned()),
     };
     PartStatus {
@@ -57,6 +61,12 @@ async fn one(part: &Part, state: Option<&State>) -> PartStatus {
         memory_bytes: started.and_then(|started| procfs::memory_bytes(started.identity.pid)),
         started_at: started.map(|started| started.started_at),
     }
+}
+
+/// Who restarts what ends, and what it had to restart, in a line.
+pub fn watched(layout: &Layout) -> String {
+    let state = State::load(&layout.run_dir).ok().flatten();
+    Watch::summary(state.and_then(|state| state.watch).as_ref())
 }
 
 /// The table for people, with a sum below.
