@@ -37,6 +37,10 @@ impl FromRequestParts<Arc<Bff>> for Customer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, bff: &Arc<Bff>) -> Result<Self, Problem> {
+        if parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+            let detail = "the header Authorization came more than once; send one";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "AUTHORIZATION_REPEATED", detail));
+        }
         let token = bearer(parts).ok_or_else(|| {
             let detail = "send the header Authorization: Bearer <token>; POST /v1/sessions gives you a token";
             Problem::new(StatusCode::UNAUTHORIZED, "SESSION_MISSING", detail)

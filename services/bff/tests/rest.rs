@@ -204,6 +204,92 @@ async fn bad_headers_paths_and_parameters_are_refused() {
     assert_eq!(problem["errors"][0]["field"], "page_size", "{problem}");
 }
 
+/// Wherever a shopper may have typed it: refused here, repeated nowhere.
+#[tokio::test]
+async fn a_card_number_is_refused_in_every_field_and_never_repeated() {
+    let rig = Rig::new().await;
+    let order = |card: &str, street: &str| {
+        format!(
+            r#"{{"cart_id":"c","cart_version":"v","card_token":{card},"delivery":{{"country":"France","street":"{street}"}}}}"#
+        )
+    };
+    let orders = "/v1/orders";
+    let line = |offer: &str| format!(r#"{{"offer_id":{offer},"quantity":1}}"#);
+    let cases = [
+        ("POST", orders, order(r#""4242424242424242""#, ""), "card_token"),
+        ("POST", orders, order("4242424242424242", ""), "card_token"),
+        ("POST", orders, order(r#""4242 4242 4242 4242""#, ""), "card_token"),
+        ("POST", orders, order(r#""tok_visa""#, "4242-4242-4242-4242"), "delivery.street"),
+        ("POST", orders, order(r#""tok_visa""#, r"\u0034242424242424242"), "delivery.street"),
+        ("POST", &lines(), line(r#""4242424242424242""#), "offer_id"),
+        ("POST", &lines(), r#"{"offer_id":"a","quantity":4242424242424242}"#.to_owned(), "quantity"),
+        ("POST", &lines(), r#"{"offer_id":"a","quantity":1,"4242424242424242":1}"#.to_owned(), "body"),
+        ("PUT", &address(), r#"{"country":"France","postal_code":"4242 4242 4242 4242"}"#.to_owned(), "postal_code"),
+        (
+            "POST",
+            "/v1/orders/o/returns",
+            format!(r#"{{"lines":[{}]}}"#, line(r#""4242424242424242""#)),
+            "lines[0].offer_id",
+        ),
+        ("GET", "/v1/offers/4242424242424242", String::new(), "offer_id"),
+        ("DELETE", "/v1/carts/c/lines/4242%204242%204242%204242", String::new(), "offer_id"),
+        ("GET", "/v1/carts/4242424242424242", String::new(), "cart_id"),
+        ("GET", "/v1/orders/4242424242424242", String::new(), "order_id"),
+        ("GET", "/v1/orders?page_token=4242+4242+4242+4242", String::new(), "page_token"),
+        ("GET", "/v1/offers?page_size=4242424242424242", String::new(), "page_size"),
+    ];
+    for (method, path, body, field) in cases {
+        let (answered, problem) = rig.ask(rig.request(method, path, body.clone())).await;
+        assert_eq!((answered.as_u16(), problem["errors"][0]["field"].as_str()), (422, Some(field)), "{path} {body}");
+        assert!(!problem.to_string().contains("4242"), "{path} {body}: {problem}");
+    }
+    let mut keyed = rig.request("POST", "/v1/carts", "");
+    keyed.headers_mut().insert("idempotency-key", "4242424242424242".parse().unwrap());
+    let (answered, problem) = rig.ask(keyed).await;
+    assert_eq!((answered.as_u16(), problem["errors"][0]["field"].as_str()), (422, Some("Idempotency-Key")));
+    assert_eq!(rig.seen().len(), 0, "nothing reached a service");
+    // What a service, or a parser, says about it does not repeat it either.
+    rig.fake.refuse(status::aborted("CART_VERSION_STALE", "4242424242424242 is no version"));
+    let (_, problem) = rig.ask(rig.request("POST", orders, order(r#""tok_visa""#, ""))).await;
+    assert!(!problem.to_string().contains("4242"), "{problem}");
+    let (_, problem) = rig.ask(rig.request("POST", orders, r#"{"4242424242424242"}"#)).await;
+    assert!(!problem.to_string().contains("4242"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_client_is_told_what_it_did() {
+    let rig = Rig::new().await;
+    let body = r#"{"offer_id":"a","quantity":1}"#;
+    let mut gzip = rig.request("POST", &lines(), body);
+    gzip.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    let answer = rig.send(gzip).await;
+    assert_eq!((answer.status().as_u16(), &answer.headers()["accept-encoding"]), (415, &"identity".parse().unwrap()));
+    assert_eq!(support::json(answer).await["code"], "UNSUPPORTED_CONTENT_ENCODING");
+    for (media_type, expected) in [
+        ("application/json; charset=utf-16", 415),
+        ("text/plain", 415),
+        ("application/json; charset=\"UTF-8\"", 200),
+        ("application/json;charset=utf-8", 200),
+    ] {
+        let mut request = rig.request("POST", &lines(), body);
+        request.headers_mut().insert("content-type", media_type.parse().unwrap());
+        assert_eq!(rig.send(request).await.status(), expected, "{media_type}");
+    }
+    let mut plain = rig.request("POST", &lines(), body);
+    plain.headers_mut().insert("content-encoding", "identity".parse().unwrap());
+    assert_eq!(rig.send(plain).await.status(), 200);
+    let mut twice = rig.request("POST", "/v1/carts", "");
+    twice.headers_mut().append("idempotency-key", "key-2".parse().unwrap());
+    let (answered, problem) = rig.ask(twice).await;
+    assert_eq!((answered.as_u16(), problem["code"].as_str()), (400, Some("IDEMPOTENCY_KEY_REPEATED")));
+    let mut twice = rig.request("GET", CART, "");
+    twice.headers_mut().append("authorization", "Bearer x".parse().unwrap());
+    let (answered, problem) = rig.ask(twice).await;
+    assert_eq!((answered.as_u16(), problem["code"].as_str()), (400, Some("AUTHORIZATION_REPEATED")));
+    let (_, problem) = rig.ask(rig.request("POST", &lines(), "\u{feff}{}")).await;
+    assert!(problem["detail"].as_str().unwrap().contains("byte order mark"), "{problem}");
+}
+
 #[tokio::test]
 async fn every_mutating_route_but_cancel_and_sessions_wants_an_idempotency_key() {
     let rig = Rig::new().await;

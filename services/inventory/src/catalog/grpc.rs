@@ -1,5 +1,6 @@
 //! `catalog.v1` on the wire.
 
+use chassis::status::Fields;
 use contracts::catalog::v1 as wire;
 use contracts::catalog::v1::catalog_service_server::CatalogService;
 use ids::OfferId;
@@ -33,10 +34,9 @@ impl CatalogService for CatalogGrpc {
         &self,
         request: Request<wire::GetOfferRequest>,
     ) -> Result<Response<wire::GetOfferResponse>, Status> {
-        let offer_id: OfferId =
-            request.into_inner().offer_id.parse().map_err(|error: ids::InvalidName| {
-                chassis::status::invalid_request(&[("offer_id", error.to_string())])
-            })?;
+        let mut fields = Fields::default();
+        let offer_id = fields.name::<OfferId>("offer_id", &request.into_inner().offer_id);
+        let offer_id = fields.finish(offer_id)?;
         let (offer, available_here) = store::get(&self.pool, &offer_id)
             .await?
             .ok_or_else(|| chassis::status::not_found(reasons::OFFER_NOT_FOUND, format!("no offer {offer_id}")))?;

@@ -92,7 +92,7 @@ fn decision(
     let order = fields.parse("order_id", order_id);
     let operator = fields.text("operator", operator, 1, OPERATOR_CHARS_MAX);
     let reason = fields.text("reason", reason, 1, REASON_CHARS_MAX);
-    let key = fields.parse::<IdempotencyKey>("idempotency_key", key).map(|key| key.to_string());
+    let key = fields.name::<IdempotencyKey>("idempotency_key", key).map(|key| key.to_string());
     let value =
         (|| Some(Decision { order: order?, action, operator: operator?, reason: reason?, idempotency_key: key? }))();
     fields.finish(value)
