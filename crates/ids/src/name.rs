@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Longest offer or seller id, in bytes. It is a key of every cart line and stock row, so it is kept short.
-const NAME_BYTES_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = limits::NAME_BYTES_MAX;
 /// Longest idempotency key, in bytes: room for a UUID or two and a prefix.
-const KEY_BYTES_MAX: usize = 128;
+const KEY_BYTES_MAX: usize = limits::KEY_BYTES_MAX;
 
 /// Why a text is no such name. It says what would be one, and nothing of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

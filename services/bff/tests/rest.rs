@@ -15,6 +15,7 @@ use futures::StreamExt as _;
 use ids::CustomerId;
 use serde_json::{Value, json};
 use support::Rig;
+use tower::ServiceExt as _;
 
 const CART: &str = "/v1/carts/01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -122,7 +123,13 @@ async fn bad_bodies_are_refused_with_the_field_and_reach_no_service() {
             "INVALID_REQUEST",
             Some("lines[1].quantity"),
         ),
-        (lines(), format!(r#"{{"offer_id":"{}","quantity":1}}"#, "x".repeat(70_000)), 413, "BODY_TOO_LARGE", None),
+        (
+            lines(),
+            format!(r#"{{"offer_id":"{}","quantity":1}}"#, "x".repeat(limits::BODY_BYTES_MAX)),
+            413,
+            "BODY_TOO_LARGE",
+            None,
+        ),
     ];
     let bad_address = [
         ("", 400, "MALFORMED_JSON", None),
@@ -130,7 +137,7 @@ async fn bad_bodies_are_refused_with_the_field_and_reach_no_service() {
         ("{}", 422, "INVALID_REQUEST", Some("country")),
         (r#"{"country":5}"#, 422, "INVALID_REQUEST", Some("country")),
         (r#"{"country":"France","zip":"1"}"#, 422, "INVALID_REQUEST", Some("zip")),
-        (&format!(r#"{{"country":"{}"}}"#, "x".repeat(70_000)), 413, "BODY_TOO_LARGE", None),
+        (&format!(r#"{{"country":"{}"}}"#, "x".repeat(limits::BODY_BYTES_MAX)), 413, "BODY_TOO_LARGE", None),
     ];
     let bad_address =
         bad_address.map(|(body, status, code, field)| ("PUT", address(), body.to_owned(), status, code, field));
@@ -254,6 +261,77 @@ async fn a_card_number_is_refused_in_every_field_and_never_repeated() {
     assert!(!problem.to_string().contains("4242"), "{problem}");
     let (_, problem) = rig.ask(rig.request("POST", orders, r#"{"4242424242424242"}"#)).await;
     assert!(!problem.to_string().contains("4242"), "{problem}");
+}
+
+/// Bodies that never come to an end hold places among those being received, a share of them, and none of those in flight.
+#[tokio::test]
+async fn slow_bodies_of_one_session_keep_nobody_else_out() {
+    let rig = Rig::new().await;
+    let never = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::convert::Infallible>>());
+    let mut slow = Vec::new();
+    for _ in 0..support::IN_FLIGHT_MAX {
+        let (router, request) = (rig.router.clone(), rig.request("POST", &lines(), never()));
+        slow.push(tokio::spawn(router.oneshot(request)));
+    }
+    for request in slow.iter_mut().skip(support::IN_FLIGHT_MAX / 4) {
+        let refused = request.await.unwrap().unwrap();
+        assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+    }
+    let body = r#"{"offer_id":"a","quantity":1}"#;
+    for request in [rig.request("GET", CART, ""), rig.of_another(rig.request("POST", &lines(), body))] {
+        assert_eq!(rig.ask(request).await.0, 200);
+    }
+    let late = slow.remove(0).await.unwrap().unwrap();
+    assert_eq!(late.status(), 408);
+    assert_eq!(support::json(late).await["code"], "BODY_TOO_SLOW");
+}
+
+/// The largest return there is, as a client that indents writes it.
+#[tokio::test]
+async fn the_largest_return_is_a_legal_body() {
+    let rig = Rig::new().await;
+    let line = |number: usize| json!({"offer_id": format!("{number:x>64}"), "quantity": 10_000_000});
+    let body = json!({"lines": (0..limits::LINES_MAX).map(line).collect::<Vec<_>>()});
+    let body = serde_json::to_string_pretty(&body).unwrap();
+    let (answered, problem) = rig.ask(rig.request("POST", "/v1/orders/o/returns", body)).await;
+    assert_eq!(answered, 201, "{problem}");
+}
+
+/// Through the real encoders and decoders on both sides.
+#[tokio::test]
+async fn the_largest_order_and_the_largest_page_come_through() {
+    let rig = Rig::new().await;
+    rig.fake.orders_are_as_large_as_they_may_be();
+    let (answered, order) = rig.ask(rig.request("GET", "/v1/orders/o", "")).await;
+    assert_eq!((answered.as_u16(), order["lines"].as_array().map(Vec::len)), (200, Some(limits::LINES_MAX)));
+    assert_eq!(rig.ask(rig.request("GET", "/v1/orders", "")).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_page_of_an_origin_on_the_list_may_ask_and_no_other() {
+    let preflight = |origin: &str| {
+        Request::options("/v1/orders")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,idempotency-key,content-type")
+            .body(Body::empty())
+            .unwrap()
+    };
+    let allowed = |answer: &axum::http::Response<Body>| answer.headers().get("access-control-allow-origin").cloned();
+    let rig = Rig::asked_by_pages_of(&["https://shop.example"]).await;
+    let answer = rig.send(preflight("https://shop.example")).await;
+    assert_eq!((answer.status().as_u16(), allowed(&answer)), (200, Some("https://shop.example".parse().unwrap())));
+    assert!(answer.headers()["access-control-allow-headers"].to_str().unwrap().contains("idempotency-key"));
+    assert!(answer.headers().get("access-control-allow-credentials").is_none());
+    assert_eq!(allowed(&rig.send(preflight("https://evil.example")).await), None);
+    let mut refused = rig.request("GET", "/v1/nowhere", "");
+    refused.headers_mut().insert("origin", "https://shop.example".parse().unwrap());
+    let answer = rig.send(refused).await;
+    assert_eq!(answer.status(), 404);
+    assert!(allowed(&answer).is_some(), "a page can read why it was refused");
+    let off = Rig::new().await;
+    let answer = off.send(preflight("https://shop.example")).await;
+    assert_eq!((answer.status().as_u16(), allowed(&answer)), (405, None));
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ const VERSION: u8 = 1;
 /// Bytes of a UUID.
 const UUID_BYTES: usize = 16;
 
-/// Lines a page of orders may hold, unless its first order alone holds more. A line is at most about 380 bytes on the wire
-/// (three names of 64, a title of 200 characters as a rule in one or two bytes each), and a message at most 4 MiB.
+/// Lines that are loaded for a page of orders, unless its first order alone has more. Of those, as many orders are answered as fit into a
+/// page's bytes ([`limits::PAGE_BYTES_MAX`]): 8,000 lines of ordinary titles do, of the longest a quarter.
 pub const LINES_PER_PAGE_MAX: i64 = 8_000;
 
 /// Where the next page of a customer's list begins. Opaque to clients and of use for that list only.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use contracts::order::v1 as wire;
 use contracts::order::v1::order_service_server::OrderService;
 use ids::{CustomerId, OrderId};
+use limits::PAGE_BYTES_MAX;
 use money::Money;
+use prost::Message;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -63,9 +65,13 @@ impl OrderService for OrderGrpc {
         let page = validate::list_orders(&request.into_inner())?;
         let (orders, has_more) =
             self.0.store.orders_of(page.customer, page.before, page.size).await.map_err(error::of_store)?;
-        let last = orders.last().filter(|_| has_more);
-        let next = last.map(|order| PageToken { customer: page.customer, last: order.id }.encode());
-        let orders = orders.into_iter().map(wire::Order::from).collect();
+        let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
+        let mut orders: Vec<wire::Order> = orders.into_iter().map(wire::Order::from).collect();
+        let fitting = limits::fitting(orders.iter().map(Message::encoded_len), PAGE_BYTES_MAX);
+        let has_more = has_more || fitting < orders.len();
+        orders.truncate(fitting);
+        let last = ids.get(..fitting).and_then(<[_]>::last).filter(|_| has_more);
+        let next = last.map(|last| PageToken { customer: page.customer, last: *last }.encode());
         Ok(Response::new(wire::ListOrdersResponse { orders, next_page_token: next.unwrap_or_default() }))
     }
 

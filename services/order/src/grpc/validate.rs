@@ -5,12 +5,11 @@ use std::collections::HashSet;
 use chassis::status::Fields;
 use contracts::order::v1 as wire;
 use ids::{CustomerId, OfferId, OrderId};
+use limits::LINES_MAX;
 use tonic::Status;
 
 use crate::domain::{CardToken, DeliveryAddress, PageToken, PlaceRequest, ReturnLine, ReturnRequest};
 
-/// Lines of a cart, and so of an order and of a return.
-const LINES_MAX: usize = 1_500;
 /// A cart's version names its causal past: some tens of bytes for a cart of two regions. The bound only keeps junk out.
 const CART_VERSION_CHARS_MAX: usize = 16_384;
 const PAGE_SIZE_MAX: i32 = 100;
