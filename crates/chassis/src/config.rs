@@ -40,6 +40,17 @@ pub struct ServiceConfig {
     /// that is so far behind answers faster by refusing.
     #[arg(long, env = "REQUESTS_IN_FLIGHT_MAX", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_in_flight_max: u32,
+
+    /// Connections held at once. At the end of them the least useful one of whoever holds the most is closed for the next: one that says
+    /// nothing first, then one that waits between two requests. Each costs some 16 KB of buffers and a file descriptor.
+    #[arg(long, env = "CONNECTIONS_MAX", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections_max: u32,
+
+    /// The part, in percent, that one client address may hold of the connections, and for the bff of the requests in flight and of the
+    /// streams of events too. What is left is for everybody else. Behind a proxy, or with all clients at one address, every client has
+    /// the proxy's: 100 leaves the bounds to the proxy then, which knows its clients. An IPv6 client is its network of 64 bits.
+    #[arg(long, env = "CLIENT_SHARE_PERCENT", default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub client_share_percent: u8,
 }
 
 impl ServiceConfig {

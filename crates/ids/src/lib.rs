@@ -6,6 +6,6 @@ mod name;
 mod region;
 mod uuids;
 
-pub use name::{IdempotencyKey, InvalidName, OfferId, SellerId};
+pub use name::{ChosenName, IdempotencyKey, InvalidName, OfferId, SellerId};
 pub use region::{Region, UnknownRegion};
 pub use uuids::{CartId, CustomerId, EventId, InvalidUuid, OrderId, RefundId, TransferId};

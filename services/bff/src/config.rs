@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use chassis::client::InvalidUrl;
 use chassis::config::ServiceConfig;
-use chassis::server::InFlightLimit;
+use chassis::server::{Places, PlacesMax, share};
 use tokio_util::sync::CancellationToken;
 
-use crate::event_streams::EventStreams;
+use crate::cors::{Cors, Origin};
+use crate::event_streams::{EventStreams, StreamsMax};
 use crate::rate_limit::{Quota, RateLimit};
 use crate::session::{InvalidKey, SessionKey};
 use crate::{Backends, Bff, CartChanges, Carts, Catalog, Orders};
+
+/// Requests whose body is being received, for each that is served: 1,024, with at most as many bodies in memory as the largest fit into 256 MB.
+const RECEIVING_PER_PLACE: usize = 2;
 
 /// Everything the bff is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,7 +56,22 @@ pub struct Config {
     #[arg(long, env = "RATE_LIMIT_BURST", default_value = "1000")]
     pub rate_limit_burst: NonZeroU32,
 
-    /// Carts watched at once; one more is refused with TOO_MANY_WATCHERS. 1,000 is what one process of the cart service serves, fits
+    /// The part, in percent, of the requests in flight that one session may hold; one more is refused with TOO_MANY_AT_ONCE. A browser has
+    /// six at once; 25 % of 512 are 128, with which a shop's own tool fills a cart in seconds.
+    #[arg(long, env = "SESSION_SHARE_PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub session_share_percent: u8,
+
+    /// Origins whose pages may call this API from a browser, separated by commas, such as https://shop.example. Empty: none but pages of
+    /// this same origin.
+    #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<Origin>,
+
+    /// Carts that one session may watch at once; one more ends the oldest of its own.
+    #[arg(long, env = "EVENT_STREAMS_PER_SESSION", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub event_streams_per_session: u32,
+
+    /// Carts watched at once; one more ends the oldest of the same address if that holds its share (CLIENT_SHARE_PERCENT), and else is
+    /// refused with TOO_MANY_WATCHERS. 1,000 is what one process of the cart service serves, fits
     /// into the 1,024 streams of one connection to it, and leaves 3,096 of this process's 4,096 connections to requests. Each
     /// holds the cart it sent last: some 3 kB of JSON for ten lines, 400 kB for the longest, so 3 MB as a rule and 400 MB at the very worst.
     #[arg(long, env = "EVENT_STREAMS_MAX", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
@@ -115,12 +134,26 @@ impl Config {
             },
             session_key,
             rate_limit: RateLimit::new(&self.redis_url, quota)?,
-            in_flight: InFlightLimit::new(self.service.requests_in_flight_max()),
+            in_flight: Places::new(self.places(self.service.requests_in_flight_max())),
+            receiving: Places::new(self.places(self.service.requests_in_flight_max() * RECEIVING_PER_PLACE)),
+            cors: Cors::new(self.cors_origins.clone()),
             event_streams: EventStreams::new(
-                self.event_streams_max as usize,
+                self.streams(),
                 Duration::from_millis(self.event_stream_life_max_ms),
                 draining,
             ),
         }))
+    }
+
+    /// So many places, and each client's share of them.
+    fn places(&self, all: usize) -> PlacesMax {
+        let per_address = share(all, self.service.client_share_percent);
+        PlacesMax { all, per_address, per_session: share(all, self.session_share_percent) }
+    }
+
+    fn streams(&self) -> StreamsMax {
+        let all = self.event_streams_max as usize;
+        let per_address = share(all, self.service.client_share_percent);
+        StreamsMax { all, per_address, per_session: self.event_streams_per_session as usize }
     }
 }

@@ -1,17 +1,17 @@
 //! What handlers take from a request; each refuses with a problem that names the field.
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
-use ids::IdempotencyKey;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use ids::{ChosenName as _, IdempotencyKey};
+use limits::BODY_BYTES_MAX;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 
 use crate::problem::Problem;
 
-/// Largest body, in bytes: a return of 1,500 lines is about 60 KB.
-const BODY_BYTES_MAX: usize = 64 * 1024;
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// The JSON body.
@@ -30,13 +30,19 @@ impl<S: Sync> FromRequestParts<S> for Key {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let value = parts.headers.get(IDEMPOTENCY_KEY).ok_or_else(|| {
+        let mut values = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
+        let value = values.next().ok_or_else(|| {
             let detail = "send the header Idempotency-Key; repeat it when you repeat the request";
             Problem::new(StatusCode::BAD_REQUEST, "IDEMPOTENCY_KEY_MISSING", detail)
         })?;
-        let key = value.to_str().ok().and_then(|value| value.parse::<IdempotencyKey>().ok());
-        let key =
-            key.ok_or_else(|| Problem::invalid_field(IDEMPOTENCY_KEY, "must be 1 to 128 visible ASCII characters"))?;
+        // One of them would be taken and the other not: a repeat that sends them in another order would be a second request.
+        if values.next().is_some() {
+            let detail = "the header Idempotency-Key came more than once; send one";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "IDEMPOTENCY_KEY_REPEATED", detail));
+        }
+        // What is no text is no key either; the refusal is that of the empty one.
+        let key = IdempotencyKey::chosen(value.to_str().unwrap_or_default());
+        let key = key.map_err(|error| Problem::invalid_field(IDEMPOTENCY_KEY, error.to_string()))?;
         Ok(Self(key.as_str().to_owned()))
     }
 }
@@ -45,6 +51,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // Nothing of ours is named after a card, so it goes no further than this.
+        let segments = RawPathParams::from_request_parts(parts, state).await.map_err(|_| not_found())?;
+        if let Some((field, _)) = segments.iter().find(|(_, segment)| text::card_number::is_in(segment)) {
+            return Err(Problem::invalid_field(field, text::Illegible::CardNumber.to_string()));
+        }
         // What is not text cannot name anything we have.
         let segments = Path::from_request_parts(parts, state).await.map(|Path(segments)| Self(segments));
         segments.map_err(|_| not_found())
@@ -55,6 +66,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named =
+            Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|Query(named)| named).unwrap_or_default();
+        if let Some((field, _)) = named.iter().find(|(_, value)| text::card_number::is_in(value)) {
+            return Err(Problem::invalid_field(field, text::Illegible::CardNumber.to_string()));
+        }
         match Query::from_request_parts(parts, state).await {
             Ok(Query(parameters)) => Ok(Self(parameters)),
             Err(rejection) => {
@@ -74,10 +90,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         if !is_json(&parts.headers) {
-            let detail = "send the body as JSON, with Content-Type: application/json";
+            let detail = "send the body as JSON in UTF-8, with Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail));
         }
-        let bytes = read(&parts.headers, body).await?;
+        is_plain(&parts.headers)?;
+        // It is in memory, and not too large, since before the request was let in.
+        let bytes = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+        without_card_number(&bytes)?;
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            let detail = "the body is not JSON: it begins with a byte order mark; leave it out";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", detail));
+        }
         // Serde would take `["85123A", 2]` for an object as well.
         if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
             return Err(match serde_json::from_slice::<IgnoredAny>(&bytes) {
@@ -90,29 +113,73 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+/// Refuses a body that is compressed, which we do not undo, with what to do about it (RFC 9110, 15.5.16).
+fn is_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let plain = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(plain) {
+        return Ok(());
+    }
+    let detail = "the body is compressed; send it as it is, without Content-Encoding";
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_CONTENT_ENCODING", detail);
+    Err(problem.with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity")))
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", detail)
-    };
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > BODY_BYTES_MAX) {
-        return Err(too_large());
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (essence, parameters) = media_type.split_once(';').unwrap_or((media_type, ""));
+    // JSON between systems is UTF-8 (RFC 8259, 8.1); a client that says it sends something else would be told of malformed JSON.
+    let mut charsets =
+        parameters.split(';').filter_map(|parameter| parameter.trim().split_once('=')).filter(is_charset);
+    essence.trim().eq_ignore_ascii_case("application/json") && charsets.all(|(_, charset)| is_utf8(charset))
+}
+
+fn is_charset((name, _): &(&str, &str)) -> bool {
+    name.eq_ignore_ascii_case("charset")
+}
+
+fn is_utf8(charset: &str) -> bool {
+    let charset = charset.trim_matches('"');
+    charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+}
+
+/// Refuses a body with a card number in it, in whichever field, as text or as a number. The services refuse it too, each field by its own
+/// rule; here it ends before it is a request to anybody.
+fn without_card_number(bytes: &[u8]) -> Result<(), Problem> {
+    let text = String::from_utf8_lossy(bytes);
+    // An escape may hide digits; nearly every body ends here.
+    if !text::card_number::is_in(&text) && !text.contains("\\u") {
+        return Ok(());
     }
-    to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
-        let is_too_large = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
-            .any(|error| error.is::<http_body_util::LengthLimitError>());
-        if is_too_large {
-            return too_large();
+    let Ok(body) = serde_json::from_slice::<Value>(bytes) else { return Ok(()) };
+    match card_number_in(&body, String::new()) {
+        Some(field) if field == "card_token" => {
+            Err(Problem::invalid_field(field, text::card_token::NotAToken.to_string()))
         }
-        Problem::new(StatusCode::BAD_REQUEST, "BODY_UNREADABLE", "the body ended early")
-    })
+        Some(field) => Err(Problem::invalid_field(field, text::Illegible::CardNumber.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Where in `value`, which stands at `path`, there is a card number.
+fn card_number_in(value: &Value, path: String) -> Option<String> {
+    let is_in = match value {
+        Value::String(text) => text::card_number::is_in(text),
+        Value::Number(number) => text::card_number::is_in(&number.to_string()),
+        Value::Array(items) => {
+            let mut items = items.iter().enumerate();
+            return items.find_map(|(index, item)| card_number_in(item, format!("{path}[{index}]")));
+        }
+        Value::Object(fields) => {
+            return fields.iter().find_map(|(name, field)| match path.as_str() {
+                // The number is what the client called a field.
+                _ if text::card_number::is_in(name) => Some("body".to_owned()),
+                "" => card_number_in(field, name.clone()),
+                path => card_number_in(field, format!("{path}.{name}")),
+            });
+        }
+        Value::Null | Value::Bool(_) => false,
+    };
+    is_in.then_some(path)
 }
 
 /// Why a body that did not deserialise is refused. Reads it again, keeping track of the path.
@@ -124,6 +191,11 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Prob
     let path = tracked.err().map(|error| error.path().to_string()).filter(|path| path != ".").unwrap_or_default();
     let message = error.to_string();
     let description = message.split(" at line ").next().unwrap_or(&message);
+    // "invalid type: integer `17`, expected a string": what was sent is the client's, and may be a card number.
+    let description = match description.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("must be {expected}"),
+        None => description.to_owned(),
+    };
     // A missing field is reported at its parent; name the field itself.
     let missing = description.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
     match missing {

@@ -9,6 +9,7 @@
 mod backends;
 mod caller;
 mod config;
+pub mod cors;
 pub mod event_streams;
 mod extract;
 mod openapi;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chassis::status::{self, reasons};
 use chassis::trace_context;
@@ -38,6 +38,8 @@ pub struct Problem {
     lines: Vec<LineProblem>,
     #[serde(skip)]
     retry_after: Option<Duration>,
+    #[serde(skip)]
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 /// A field of the request that breaks a rule.
@@ -71,6 +73,7 @@ impl Problem {
             errors: Vec::new(),
             lines: Vec::new(),
             retry_after: None,
+            header: None,
         }
     }
 
@@ -87,6 +90,24 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// The same, with a header that says what would be taken.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// The same without the card numbers that a client put into its request: whatever is said about it, they are not repeated.
+    fn without_card_numbers(mut self) -> Self {
+        let fields = self.errors.iter_mut().flat_map(|error| [&mut error.field, &mut error.description]);
+        for told in fields.chain([&mut self.detail]) {
+            if text::card_number::is_in(told) {
+                *told = text::card_number::redacted(told);
+            }
+        }
         self
     }
 
@@ -162,9 +183,13 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Strings and numbers always serialise.
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let (wait, header) = (self.retry_after, self.header.clone());
+        let body = serde_json::to_vec(&self.without_card_numbers()).unwrap_or_default();
         let mut response = (status, [(CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
-        if let Some(wait) = self.retry_after {
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
+        }
+        if let Some(wait) = wait {
             // Whole seconds, rounded up: earlier would be refused again.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));

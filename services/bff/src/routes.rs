@@ -6,8 +6,9 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
-use chassis::server::InFlightLimit;
+use chassis::server::Places;
 
+use crate::cors::Cors;
 use crate::event_streams::EventStreams;
 use crate::problem::Problem;
 use crate::rate_limit::RateLimit;
@@ -26,15 +27,20 @@ pub struct Bff {
     pub session_key: SessionKey,
     /// Counts requests per client.
     pub rate_limit: RateLimit,
-    /// Bounds requests served at once.
-    pub in_flight: InFlightLimit,
+    /// Bounds requests served at once, in all and for one client.
+    pub in_flight: Places,
+    /// Bounds requests whose body is being received.
+    pub receiving: Places,
+    /// Which pages of other origins may ask.
+    pub cors: Cors,
     /// Bounds streams of events.
     pub event_streams: EventStreams,
 }
 
 /// The REST surface.
 pub fn router(bff: Arc<Bff>) -> Router {
-    Router::new()
+    let cors = bff.cors.layer();
+    let router = Router::new()
         .route("/v1/sessions", post(sessions::create))
         .route("/v1/offers", get(offers::list))
         .route("/v1/offers/{offer_id}", get(offers::read))
@@ -54,5 +60,10 @@ pub fn router(bff: Arc<Bff>) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "this path does not take this method")
         })
         .layer(from_fn_with_state(Arc::clone(&bff), request::around))
-        .with_state(bff)
+        .with_state(bff);
+    // Outermost: a page has to be able to read refusals too, and its browser's questions are no requests to us.
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }

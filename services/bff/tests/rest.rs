@@ -15,6 +15,7 @@ use futures::StreamExt as _;
 use ids::CustomerId;
 use serde_json::{Value, json};
 use support::Rig;
+use tower::ServiceExt as _;
 
 const CART: &str = "/v1/carts/01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -124,7 +125,13 @@ async fn bad_bodies_are_refused_with_the_field_and_reach_no_service() {
             "INVALID_REQUEST",
             Some("lines[1].quantity"),
         ),
-        (lines(), format!(r#"{{"offer_id":"{}","quantity":1}}"#, "x".repeat(70_000)), 413, "BODY_TOO_LARGE", None),
+        (
+            lines(),
+            format!(r#"{{"offer_id":"{}","quantity":1}}"#, "x".repeat(limits::BODY_BYTES_MAX)),
+            413,
+            "BODY_TOO_LARGE",
+            None,
+        ),
     ];
     let bad_address = [
         ("", 400, "MALFORMED_JSON", None),
@@ -132,7 +139,7 @@ async fn bad_bodies_are_refused_with_the_field_and_reach_no_service() {
         ("{}", 422, "INVALID_REQUEST", Some("country")),
         (r#"{"country":5}"#, 422, "INVALID_REQUEST", Some("country")),
         (r#"{"country":"France","zip":"1"}"#, 422, "INVALID_REQUEST", Some("zip")),
-        (&format!(r#"{{"country":"{}"}}"#, "x".repeat(70_000)), 413, "BODY_TOO_LARGE", None),
+        (&format!(r#"{{"country":"{}"}}"#, "x".repeat(limits::BODY_BYTES_MAX)), 413, "BODY_TOO_LARGE", None),
     ];
     let bad_address =
         bad_address.map(|(body, status, code, field)| ("PUT", address(), body.to_owned(), status, code, field));
@@ -204,6 +211,163 @@ async fn bad_headers_paths_and_parameters_are_refused() {
     assert_eq!(rig.seen().len(), 0, "nothing reached a service");
     let (_, problem) = rig.ask(rig.request("GET", "/v1/orders?page_size=many", "")).await;
     assert_eq!(problem["errors"][0]["field"], "page_size", "{problem}");
+}
+
+/// Wherever a shopper may have typed it: refused here, repeated nowhere.
+#[tokio::test]
+async fn a_card_number_is_refused_in_every_field_and_never_repeated() {
+    let rig = Rig::new().await;
+    let order = |card: &str, street: &str| {
+        format!(
+            r#"{{"cart_id":"c","cart_version":"v","card_token":{card},"delivery":{{"country":"France","street":"{street}"}}}}"#
+        )
+    };
+    let orders = "/v1/orders";
+    let line = |offer: &str| format!(r#"{{"offer_id":{offer},"quantity":1}}"#);
+    let cases = [
+        ("POST", orders, order(r#""4242424242424242""#, ""), "card_token"),
+        ("POST", orders, order("4242424242424242", ""), "card_token"),
+        ("POST", orders, order(r#""4242 4242 4242 4242""#, ""), "card_token"),
+        ("POST", orders, order(r#""tok_visa""#, "4242-4242-4242-4242"), "delivery.street"),
+        ("POST", orders, order(r#""tok_visa""#, r"\u0034242424242424242"), "delivery.street"),
+        ("POST", &lines(), line(r#""4242424242424242""#), "offer_id"),
+        ("POST", &lines(), r#"{"offer_id":"a","quantity":4242424242424242}"#.to_owned(), "quantity"),
+        ("POST", &lines(), r#"{"offer_id":"a","quantity":1,"4242424242424242":1}"#.to_owned(), "body"),
+        ("PUT", &address(), r#"{"country":"France","postal_code":"4242 4242 4242 4242"}"#.to_owned(), "postal_code"),
+        (
+            "POST",
+            "/v1/orders/o/returns",
+            format!(r#"{{"lines":[{}]}}"#, line(r#""4242424242424242""#)),
+            "lines[0].offer_id",
+        ),
+        ("GET", "/v1/offers/4242424242424242", String::new(), "offer_id"),
+        ("DELETE", "/v1/carts/c/lines/4242%204242%204242%204242", String::new(), "offer_id"),
+        ("GET", "/v1/carts/4242424242424242", String::new(), "cart_id"),
+        ("GET", "/v1/orders/4242424242424242", String::new(), "order_id"),
+        ("GET", "/v1/orders?page_token=4242+4242+4242+4242", String::new(), "page_token"),
+        ("GET", "/v1/offers?page_size=4242424242424242", String::new(), "page_size"),
+    ];
+    for (method, path, body, field) in cases {
+        let (answered, problem) = rig.ask(rig.request(method, path, body.clone())).await;
+        assert_eq!((answered.as_u16(), problem["errors"][0]["field"].as_str()), (422, Some(field)), "{path} {body}");
+        assert!(!problem.to_string().contains("4242"), "{path} {body}: {problem}");
+    }
+    let mut keyed = rig.request("POST", "/v1/carts", "");
+    keyed.headers_mut().insert("idempotency-key", "4242424242424242".parse().unwrap());
+    let (answered, problem) = rig.ask(keyed).await;
+    assert_eq!((answered.as_u16(), problem["errors"][0]["field"].as_str()), (422, Some("Idempotency-Key")));
+    assert_eq!(rig.seen().len(), 0, "nothing reached a service");
+    // What a service, or a parser, says about it does not repeat it either.
+    rig.fake.refuse(status::aborted("CART_VERSION_STALE", "4242424242424242 is no version"));
+    let (_, problem) = rig.ask(rig.request("POST", orders, order(r#""tok_visa""#, ""))).await;
+    assert!(!problem.to_string().contains("4242"), "{problem}");
+    let (_, problem) = rig.ask(rig.request("POST", orders, r#"{"4242424242424242"}"#)).await;
+    assert!(!problem.to_string().contains("4242"), "{problem}");
+}
+
+/// Bodies that never come to an end hold places among those being received, a share of them, and none of those in flight.
+#[tokio::test]
+async fn slow_bodies_of_one_session_keep_nobody_else_out() {
+    let rig = Rig::new().await;
+    let never = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::convert::Infallible>>());
+    let mut slow = Vec::new();
+    for _ in 0..support::IN_FLIGHT_MAX {
+        let (router, request) = (rig.router.clone(), rig.request("POST", &lines(), never()));
+        slow.push(tokio::spawn(router.oneshot(request)));
+    }
+    for request in slow.iter_mut().skip(support::IN_FLIGHT_MAX / 4) {
+        let refused = request.await.unwrap().unwrap();
+        assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+    }
+    let body = r#"{"offer_id":"a","quantity":1}"#;
+    for request in [rig.request("GET", CART, ""), rig.of_another(rig.request("POST", &lines(), body))] {
+        assert_eq!(rig.ask(request).await.0, 200);
+    }
+    let late = slow.remove(0).await.unwrap().unwrap();
+    assert_eq!(late.status(), 408);
+    assert_eq!(support::json(late).await["code"], "BODY_TOO_SLOW");
+}
+
+/// The largest return there is, as a client that indents writes it.
+#[tokio::test]
+async fn the_largest_return_is_a_legal_body() {
+    let rig = Rig::new().await;
+    let line = |number: usize| json!({"offer_id": format!("{number:x>64}"), "quantity": 10_000_000});
+    let body = json!({"lines": (0..limits::LINES_MAX).map(line).collect::<Vec<_>>()});
+    let body = serde_json::to_string_pretty(&body).unwrap();
+    let (answered, problem) = rig.ask(rig.request("POST", "/v1/orders/o/returns", body)).await;
+    assert_eq!(answered, 201, "{problem}");
+}
+
+/// Through the real encoders and decoders on both sides.
+#[tokio::test]
+async fn the_largest_order_and_the_largest_page_come_through() {
+    let rig = Rig::new().await;
+    rig.fake.orders_are_as_large_as_they_may_be();
+    let (answered, order) = rig.ask(rig.request("GET", "/v1/orders/o", "")).await;
+    assert_eq!((answered.as_u16(), order["lines"].as_array().map(Vec::len)), (200, Some(limits::LINES_MAX)));
+    assert_eq!(rig.ask(rig.request("GET", "/v1/orders", "")).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_page_of_an_origin_on_the_list_may_ask_and_no_other() {
+    let preflight = |origin: &str| {
+        Request::options("/v1/orders")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,idempotency-key,content-type")
+            .body(Body::empty())
+            .unwrap()
+    };
+    let allowed = |answer: &axum::http::Response<Body>| answer.headers().get("access-control-allow-origin").cloned();
+    let rig = Rig::asked_by_pages_of(&["https://shop.example"]).await;
+    let answer = rig.send(preflight("https://shop.example")).await;
+    assert_eq!((answer.status().as_u16(), allowed(&answer)), (200, Some("https://shop.example".parse().unwrap())));
+    assert!(answer.headers()["access-control-allow-headers"].to_str().unwrap().contains("idempotency-key"));
+    assert!(answer.headers().get("access-control-allow-credentials").is_none());
+    assert_eq!(allowed(&rig.send(preflight("https://evil.example")).await), None);
+    let mut refused = rig.request("GET", "/v1/nowhere", "");
+    refused.headers_mut().insert("origin", "https://shop.example".parse().unwrap());
+    let answer = rig.send(refused).await;
+    assert_eq!(answer.status(), 404);
+    assert!(allowed(&answer).is_some(), "a page can read why it was refused");
+    let off = Rig::new().await;
+    let answer = off.send(preflight("https://shop.example")).await;
+    assert_eq!((answer.status().as_u16(), allowed(&answer)), (405, None));
+}
+
+#[tokio::test]
+async fn a_client_is_told_what_it_did() {
+    let rig = Rig::new().await;
+    let body = r#"{"offer_id":"a","quantity":1}"#;
+    let mut gzip = rig.request("POST", &lines(), body);
+    gzip.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    let answer = rig.send(gzip).await;
+    assert_eq!((answer.status().as_u16(), &answer.headers()["accept-encoding"]), (415, &"identity".parse().unwrap()));
+    assert_eq!(support::json(answer).await["code"], "UNSUPPORTED_CONTENT_ENCODING");
+    for (media_type, expected) in [
+        ("application/json; charset=utf-16", 415),
+        ("text/plain", 415),
+        ("application/json; charset=\"UTF-8\"", 200),
+        ("application/json;charset=utf-8", 200),
+    ] {
+        let mut request = rig.request("POST", &lines(), body);
+        request.headers_mut().insert("content-type", media_type.parse().unwrap());
+        assert_eq!(rig.send(request).await.status(), expected, "{media_type}");
+    }
+    let mut plain = rig.request("POST", &lines(), body);
+    plain.headers_mut().insert("content-encoding", "identity".parse().unwrap());
+    assert_eq!(rig.send(plain).await.status(), 200);
+    let mut twice = rig.request("POST", "/v1/carts", "");
+    twice.headers_mut().append("idempotency-key", "key-2".parse().unwrap());
+    let (answered, problem) = rig.ask(twice).await;
+    assert_eq!((answered.as_u16(), problem["code"].as_str()), (400, Some("IDEMPOTENCY_KEY_REPEATED")));
+    let mut twice = rig.request("GET", CART, "");
+    twice.headers_mut().append("authorization", "Bearer x".parse().unwrap());
+    let (answered, problem) = rig.ask(twice).await;
+    assert_eq!((answered.as_u16(), problem["code"].as_str()), (400, Some("AUTHORIZATION_REPEATED")));
+    let (_, problem) = rig.ask(rig.request("POST", &lines(), "\u{feff}{}")).await;
+    assert!(problem["detail"].as_str().unwrap().contains("byte order mark"), "{problem}");
 }
 
 #[tokio::test]

@@ -142,9 +142,22 @@ async fn bad_addresses_name_the_field_and_its_rule(pool: PgPool) {
     for (field, min, max, request) in cases {
         let refused = shopper.try_deliver_to(request).await.unwrap_err();
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"));
-        let description = format!("must be {min} to {max} characters, none of them a control character");
+        let description = text::Illegible::OutOfBounds { min, max }.to_string();
         let expected = chassis::status::FieldViolation { field: field.to_owned(), description };
         assert_eq!(chassis::status::field_violations(&refused), [expected]);
+    }
+    let unseen = [
+        ("address.country", with(|address| address.country = "\u{3164}".to_owned())),
+        ("address.city", with(|address| address.city = " ".to_owned())),
+        ("address.street", with(|address| address.street = "\u{202e}teerts".to_owned())),
+        ("address.postal_code", with(|address| address.postal_code = "4242424242424242".to_owned())),
+        ("address.recipient", with(|address| address.recipient = "4242 4242 4242 4242".to_owned())),
+    ];
+    for (field, request) in unseen {
+        let refused = shopper.try_deliver_to(request).await.unwrap_err();
+        let fields: Vec<_> = chassis::status::field_violations(&refused).into_iter().map(|at| at.field).collect();
+        assert_eq!(fields, [field]);
+        assert!(!format!("{refused:?}").contains("4242"), "{refused:?}");
     }
     let nonsense = SetDeliveryAddressRequest { address: Some(DeliveryAddress::default()), ..Default::default() };
     let refused = shopper.try_deliver_to(nonsense).await.unwrap_err();

@@ -202,7 +202,10 @@ async fn bad_requests_name_the_field(pool: PgPool) {
         ("cart_id", AddLineRequest { cart_id: "17".to_owned(), ..good.clone() }),
         ("owner_id", AddLineRequest { owner_id: String::new(), ..good.clone() }),
         ("offer_id", AddLineRequest { offer_id: "no spaces".to_owned(), ..good.clone() }),
+        ("offer_id", AddLineRequest { offer_id: "..".to_owned(), ..good.clone() }),
+        ("offer_id", AddLineRequest { offer_id: "4242424242424242".to_owned(), ..good.clone() }),
         ("idempotency_key", AddLineRequest { idempotency_key: "x".repeat(129), ..good.clone() }),
+        ("idempotency_key", AddLineRequest { idempotency_key: "4242-4242-4242-4242".to_owned(), ..good.clone() }),
     ];
     for (field, request) in cases {
         let refused = shopper.try_add(request).await.unwrap_err();

@@ -42,7 +42,7 @@ async fn bad_order_requests_are_refused_field_by_field_and_call_nobody(pool: PgP
     type Spoil = fn(&mut wire::PlaceOrderRequest);
     migrate(&pool).await;
     let app = App::new(&pool);
-    let cases: [(&str, Spoil); 16] = [
+    let cases: [(&str, Spoil); 24] = [
         ("customer_id", |request| request.customer_id = "17".to_owned()),
         ("customer_id", |request| request.customer_id.clear()),
         ("idempotency_key", |request| request.idempotency_key.clear()),
@@ -59,12 +59,26 @@ async fn bad_order_requests_are_refused_field_by_field_and_call_nobody(pool: PgP
         ("delivery.street", |request| request.delivery.as_mut().unwrap().street = "two\nlines".to_owned()),
         ("delivery.city", |request| request.delivery.as_mut().unwrap().city = "x".repeat(101)),
         ("delivery.postal_code", |request| request.delivery.as_mut().unwrap().postal_code = "x".repeat(21)),
+        ("delivery.country", |request| request.delivery.as_mut().unwrap().country = "\u{200b}".to_owned()),
+        ("delivery.street", |request| request.delivery.as_mut().unwrap().street = "\u{202e}teerts".to_owned()),
+        ("card_token", |request| request.card_token = "visa".to_owned()),
+        // A card number, wherever it was typed.
+        ("card_token", |request| request.card_token = "4242 4242 4242 4242".to_owned()),
+        ("card_token", |request| request.card_token = "tok_4242424242424242".to_owned()),
+        ("idempotency_key", |request| request.idempotency_key = "4242424242424242".to_owned()),
+        ("delivery.recipient", |request| {
+            request.delivery.as_mut().unwrap().recipient = "4242 4242 4242 4242".to_owned()
+        }),
+        ("delivery.postal_code", |request| {
+            request.delivery.as_mut().unwrap().postal_code = "4242-4242-4242-4242".to_owned()
+        }),
     ];
     for (field, spoil) in cases {
         let mut request = place_request();
         spoil(&mut request);
         let status = edge(&app).place_order(Request::new(request)).await.unwrap_err();
         assert_eq!(fields(&status), [field]);
+        assert!(!format!("{status:?}").contains("4242"), "a refusal repeats the card number: {status:?}");
     }
     let status = edge(&app).place_order(Request::new(wire::PlaceOrderRequest::default())).await.unwrap_err();
     assert_eq!(fields(&status).len(), 6, "all at once");

@@ -1,6 +1,7 @@
 //! The gRPC server of a service.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -15,8 +16,10 @@ use tower::Service;
 
 use super::accept::connections;
 use super::admin::Admin;
+use super::connections::{Connections, Protocol};
 use super::request::RequestLayer;
-use super::{Error, InFlightLimit, listen};
+use super::watched::Watched;
+use super::{ConnectionsMax, Error, listen};
 use crate::config::ServiceConfig;
 
 /// Largest header list taken, in bytes. Sizes the refusal of an order of 1,500 lines: 1,500 violations of about 110 bytes,
@@ -82,10 +85,18 @@ impl GrpcServer {
     ) -> Result<(), Error> {
         let health = self.add_health_and_reflection().await?;
         let admin = Admin::start_on(admin_listener);
-        let limit = InFlightLimit::new(self.config.requests_in_flight_max());
-        let incoming = connections(listener, shutdown.clone()).map(|(stream, _)| Ok::<_, Infallible>(stream));
+        let layer = RequestLayer::new(self.config.requests_in_flight_max());
+        let held = Connections::new(ConnectionsMax::from(&self.config));
+        let incoming = connections(listener, shutdown.clone()).filter_map(move |(stream, peer)| {
+            let watched =
+                held.admit(peer, Protocol::Http2).map(|connection| Watched::new(stream, Arc::new(connection)));
+            if watched.is_none() {
+                metrics::counter!("connections_refused_total").increment(1);
+            }
+            std::future::ready(watched.map(Ok::<_, Infallible>))
+        });
         let server = tonic::transport::Server::builder()
-            .layer(RequestLayer::new(limit))
+            .layer(layer)
             .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .max_concurrent_streams(STREAMS_MAX)

@@ -37,6 +37,11 @@ impl InFlightLimit {
         (before < self.state.max).then_some(entered)
     }
 
+    /// Whether the next one would be refused.
+    pub fn is_full(&self) -> bool {
+        self.current() >= self.state.max
+    }
+
     /// Requests being served.
     pub fn current(&self) -> usize {
         self.state.current.load(Ordering::Relaxed)

@@ -1,18 +1,27 @@
-//! Servers: requests in flight bounded, deadlines honoured, panics caught, drained at the end.
+//! Servers: connections and requests in flight bounded, in all and for one client; deadlines honoured, panics caught, drained at the end.
 
 mod accept;
 mod admin;
+pub mod body;
+mod client;
+mod connections;
+mod first_message;
 mod grpc;
 mod http;
 mod in_flight;
+mod places;
 mod request;
 #[cfg(feature = "sabotage")]
 mod sabotage;
+mod watched;
 
+pub use self::client::{ClientAddress, share};
+pub use self::connections::ConnectionsMax;
 pub use self::grpc::GrpcServer;
 pub(crate) use self::grpc::HEADER_LIST_BYTES_MAX;
-pub use self::http::{HttpServer, serve_http};
+pub use self::http::{HttpServer, serve_http, serve_http_within};
 pub use self::in_flight::{InFlight, InFlightLimit};
+pub use self::places::{Asker, Full, Place, Places, PlacesMax};
 
 use tokio::net::TcpSocket;
 

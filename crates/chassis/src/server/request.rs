@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
+use super::first_message;
 use super::in_flight::InFlightLimit;
 use crate::{deadline, status, trace_context};
 
@@ -31,15 +32,23 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(5);
 /// What a shed caller is told to wait. Shedding ends as soon as one request does, so it is short.
 const SHED_RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// Requests of which something is missing still, for each that is being served. They cost memory only, so there are more.
+const INCOMPLETE_PER_PLACE: usize = 2;
+/// As long as a message may be, here as in the decoders.
+const MESSAGE_BYTES_MAX: usize = limits::MESSAGE_BYTES_MAX;
+
 /// Wraps the services of a gRPC server.
 #[derive(Debug, Clone)]
 pub(super) struct RequestLayer {
     limit: InFlightLimit,
+    incomplete: InFlightLimit,
 }
 
 impl RequestLayer {
-    pub(super) const fn new(limit: InFlightLimit) -> Self {
-        Self { limit }
+    /// With so many places for requests in flight.
+    pub(super) fn new(in_flight_max: usize) -> Self {
+        let incomplete = InFlightLimit::new(in_flight_max.saturating_mul(INCOMPLETE_PER_PLACE));
+        Self { limit: InFlightLimit::new(in_flight_max), incomplete }
     }
 }
 
@@ -47,7 +56,7 @@ impl<S> Layer<S> for RequestLayer {
     type Service = RequestService<S>;
 
     fn layer(&self, inner: S) -> RequestService<S> {
-        RequestService { inner, limit: self.limit.clone() }
+        RequestService { inner, limit: self.limit.clone(), incomplete: self.incomplete.clone() }
     }
 }
 
@@ -56,11 +65,12 @@ impl<S> Layer<S> for RequestLayer {
 pub(super) struct RequestService<S> {
     inner: S,
     limit: InFlightLimit,
+    incomplete: InFlightLimit,
 }
 
 impl<S> Service<Request> for RequestService<S>
 where
-    S: Service<Request, Response = Response, Error = Infallible>,
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response;
@@ -77,12 +87,6 @@ where
             return Box::pin(self.inner.call(request));
         }
         let method = request.uri().path().to_owned();
-        let Some(in_flight) = self.limit.try_enter() else {
-            metrics::counter!("requests_shed_total").increment(1);
-            let message = "the service has as many requests as it can serve";
-            let refusal = status::unavailable(status::reasons::OVERLOADED, message, SHED_RETRY_AFTER);
-            return Box::pin(std::future::ready(Ok(refusal.into_http())));
-        };
         let started = Instant::now();
         let allowed = allowed(deadline::from_headers(request.headers()));
         if allowed.is_zero() {
@@ -90,10 +94,23 @@ where
             return Box::pin(std::future::ready(Ok(refusal.into_http())));
         }
         let deadline = started + allowed;
+        // What is full now is refused before its body is waited for.
+        let incomplete = if self.limit.is_full() { None } else { self.incomplete.try_enter() };
+        let Some(incomplete) = incomplete else { return Box::pin(std::future::ready(Ok(shed().into_http()))) };
         let span = trace_context::span_with_parent(&method, trace_context::from_headers(request.headers()));
-        // Called inside the span and the deadline too: a handler may look at them before its first await.
-        let handler = span.in_scope(|| self.inner.call(request));
+        let limit = self.limit.clone();
+        // The one that was polled to be ready; the other takes its place.
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
         let answer = async move {
+            let (head, body) = request.into_parts();
+            let Ok(body) = tokio::time::timeout_at(deadline, first_message::wait(body, MESSAGE_BYTES_MAX)).await else {
+                return Ok(status::deadline_exceeded("the request was not complete at its deadline").into_http());
+            };
+            let Some(in_flight) = limit.try_enter() else { return Ok(shed().into_http()) };
+            drop(incomplete);
+            // Called inside the span and the deadline: a handler may look at them before its first await.
+            let handler = inner.call(Request::from_parts(head, body));
             let handled = AssertUnwindSafe(deadline::scope(deadline, handler)).catch_unwind();
             let response = match tokio::time::timeout_at(deadline, handled).await {
                 Ok(Ok(Ok(response))) => response,
@@ -108,6 +125,13 @@ where
         };
         Box::pin(answer.instrument(span))
     }
+}
+
+/// The answer to a request for which there is no place. It was not begun.
+fn shed() -> Status {
+    metrics::counter!("requests_shed_total").increment(1);
+    let message = "the service has as many requests as it can serve";
+    status::unavailable(status::reasons::OVERLOADED, message, SHED_RETRY_AFTER)
 }
 
 fn allowed(asked: Option<Duration>) -> Duration {

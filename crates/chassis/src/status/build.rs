@@ -27,6 +27,12 @@ impl Violation {
     }
 }
 
+/// What is said about a request is shown, and logged: a card number that came in it is left out.
+fn told(message: impl Into<String>) -> String {
+    let message = message.into();
+    if text::card_number::is_in(&message) { text::card_number::redacted(&message) } else { message }
+}
+
 fn with_reason(reason: &str) -> ErrorDetails {
     ErrorDetails::with_error_info(reason, DOMAIN, HashMap::<String, String>::new())
 }
@@ -36,7 +42,7 @@ fn with_reason(reason: &str) -> ErrorDetails {
 pub fn invalid_request<Field: AsRef<str>, Description: AsRef<str>>(violations: &[(Field, Description)]) -> Status {
     let fields: Vec<_> = violations
         .iter()
-        .map(|(field, description)| WireFieldViolation::new(field.as_ref(), description.as_ref()))
+        .map(|(field, description)| WireFieldViolation::new(told(field.as_ref()), told(description.as_ref())))
         .collect();
     let message = fields
         .iter()
@@ -50,7 +56,7 @@ pub fn invalid_request<Field: AsRef<str>, Description: AsRef<str>>(violations: &
 
 /// NOT_FOUND: no such thing, or none that this caller may know of.
 pub fn not_found(reason: &str, message: impl Into<String>) -> Status {
-    Status::with_error_details(Code::NotFound, message, with_reason(reason))
+    Status::with_error_details(Code::NotFound, told(message), with_reason(reason))
 }
 
 /// FAILED_PRECONDITION: the request is well-formed, but the state it meets must change first.
@@ -63,17 +69,17 @@ pub fn failed_precondition(reason: &str, message: impl Into<String>, violations:
             .collect();
         details.set_precondition_failure(violations);
     }
-    Status::with_error_details(Code::FailedPrecondition, message, details)
+    Status::with_error_details(Code::FailedPrecondition, told(message), details)
 }
 
 /// ABORTED: the caller acted on something that has moved on; it must read again before it retries.
 pub fn aborted(reason: &str, message: impl Into<String>) -> Status {
-    Status::with_error_details(Code::Aborted, message, with_reason(reason))
+    Status::with_error_details(Code::Aborted, told(message), with_reason(reason))
 }
 
 /// ALREADY_EXISTS: above all the reuse of an idempotency key for another request.
 pub fn already_exists(reason: &str, message: impl Into<String>) -> Status {
-    Status::with_error_details(Code::AlreadyExists, message, with_reason(reason))
+    Status::with_error_details(Code::AlreadyExists, told(message), with_reason(reason))
 }
 
 /// UNAVAILABLE: the same request may succeed after `retry_after`. Never ours to send when the effect must not repeat;
@@ -81,14 +87,14 @@ pub fn already_exists(reason: &str, message: impl Into<String>) -> Status {
 pub fn unavailable(reason: &str, message: impl Into<String>, retry_after: Duration) -> Status {
     let mut details = with_reason(reason);
     details.set_retry_info(Some(retry_after));
-    Status::with_error_details(Code::Unavailable, message, details)
+    Status::with_error_details(Code::Unavailable, told(message), details)
 }
 
 /// RESOURCE_EXHAUSTED: a bound is reached that this caller can wait out, or go elsewhere with, after `retry_after`.
 pub fn resource_exhausted(reason: &str, message: impl Into<String>, retry_after: Duration) -> Status {
     let mut details = with_reason(reason);
     details.set_retry_info(Some(retry_after));
-    Status::with_error_details(Code::ResourceExhausted, message, details)
+    Status::with_error_details(Code::ResourceExhausted, told(message), details)
 }
 
 /// DEADLINE_EXCEEDED: time ran out while doing `what`; its effect is unknown.

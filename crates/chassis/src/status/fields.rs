@@ -27,14 +27,22 @@ impl Fields {
         self.check(field, text.parse())
     }
 
-    /// A text of a bounded number of characters. Control characters are refused: they belong in no name or token, and
-    /// Postgres cannot even store a NUL.
+    /// Takes the name of a thing as a client chose it, or notes why it cannot be one.
+    pub fn name<T: ids::ChosenName>(&mut self, field: &str, text: &str) -> Option<T> {
+        self.check(field, T::chosen(text))
+    }
+
+    /// A text that people will read, of a bounded number of characters; [`text::legible`] says what else it has to be.
     pub fn text(&mut self, field: &str, text: String, min: usize, max: usize) -> Option<String> {
-        let length = text.chars().count();
-        if (min..=max).contains(&length) && !text.chars().any(char::is_control) {
+        self.check(field, text::check(&text, min, max).map(|()| text))
+    }
+
+    /// A text that programs gave out and only programs read, such as a cart's version: 1 to `max` visible ASCII characters.
+    pub fn opaque(&mut self, field: &str, text: String, max: usize) -> Option<String> {
+        if (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Some(text);
         }
-        self.refuse(field, format_args!("must be {min} to {max} characters, none of them a control character"));
+        self.refuse(field, format_args!("must be 1 to {max} visible ASCII characters"));
         None
     }
 

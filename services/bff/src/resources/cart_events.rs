@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 use super::Missing;
 use super::carts::Cart;
 use crate::Bff;
-use crate::caller::Customer;
+use crate::caller::{CameFrom, Customer};
 use crate::event_streams::Seat;
 use crate::extract::Segments;
 use crate::problem::Problem;
@@ -39,8 +39,8 @@ const UNBUFFERED: [(&str, &str); 1] = [("x-accel-buffering", "no")];
 /// Watches a cart.
 ///
 /// Server-sent events: the cart now, and again within a second after every change, from whichever region. Not every state
-/// between two is shown: who reads slowly gets the latest. The stream ends when the session does, and every few minutes;
-/// connect again, and it begins with the cart as it is then. A browser's EventSource cannot send the Authorization header:
+/// between two is shown: who reads slowly gets the latest. The stream ends when the session does, every few minutes, and when the
+/// session opens more than ten (one process's default): then its oldest ends. Connect again, and it begins with the cart as it is then. A browser's EventSource cannot send the Authorization header:
 /// read the stream with fetch.
 #[utoipa::path(get, path = "/v1/carts/{cart_id}/events", tag = "carts",
     params(("cart_id" = String, Path, description = "The cart")),
@@ -54,9 +54,10 @@ const UNBUFFERED: [(&str, &str); 1] = [("x-accel-buffering", "no")];
 pub(crate) async fn watch(
     State(bff): State<Arc<Bff>>,
     customer: Customer,
+    CameFrom(address): CameFrom,
     Segments(cart_id): Segments<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    let seat = bff.event_streams.take_seat(customer.session_ends_at())?;
+    let seat = bff.event_streams.take_seat(customer.customer(), address, customer.session_ends_at())?;
     let request = wire::WatchCartRequest { cart_id, owner_id: customer.id() };
     let (first, carts) = bff.backends.cart_changes.watch_cart(request).await?;
     let (latest, events) = watch::channel(event(first)?);

@@ -3,17 +3,19 @@
 pub mod events;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use bff::event_streams::EventStreams;
+use bff::cors::Cors;
+use bff::event_streams::{EventStreams, StreamsMax};
 use bff::rate_limit::{Quota, RateLimit};
 use bff::session::{SessionKey, mint};
 use bff::{Backends, Bff, CartChanges, Carts, Catalog, Orders};
-use chassis::server::InFlightLimit;
+use chassis::server::{Places, PlacesMax};
 use chrono::{TimeDelta, Utc};
 use contracts::cart::v1 as cart;
 use contracts::catalog::v1 as catalog;
@@ -34,6 +36,13 @@ pub const NO_REDIS: &str = "redis://127.0.0.1:1";
 /// Requests that a rig serves at once.
 pub const IN_FLIGHT_MAX: usize = 64;
 
+const PLACES: PlacesMax = PlacesMax { all: IN_FLIGHT_MAX, per_address: IN_FLIGHT_MAX, per_session: IN_FLIGHT_MAX / 4 };
+
+/// Room for so many streams, all of which may be one client's.
+fn streams(all: usize) -> StreamsMax {
+    StreamsMax { all, per_address: all, per_session: all + 1 }
+}
+
 /// What a service was asked: the method, the request as text, and the trace it came under.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -52,6 +61,7 @@ pub struct Fake {
     refusal: Arc<Mutex<Option<Status>>>,
     order_state: Arc<Mutex<order::OrderState>>,
     watchers: Arc<Mutex<Vec<Watcher>>>,
+    large: Arc<AtomicBool>,
 }
 
 impl Fake {
@@ -63,6 +73,11 @@ impl Fake {
     /// Orders stand like this from now on.
     pub fn order_is(&self, state: order::OrderState) {
         *self.order_state.lock().unwrap() = state;
+    }
+
+    /// Orders have as many lines as they may from now on, each as long as it may be.
+    pub fn orders_are_as_large_as_they_may_be(&self) {
+        self.large.store(true, Ordering::Relaxed);
     }
 
     /// Whoever began to watch last.
@@ -92,9 +107,24 @@ impl Fake {
             order_id: "01890a5d-ac96-774b-bcce-b302099a8057".into(),
             state: state.into(),
             total: money(590),
+            lines: if self.large.load(Ordering::Relaxed) { long_lines() } else { Vec::new() },
             ..order::Order::default()
         })
     }
+}
+
+fn long_lines() -> Vec<order::OrderLine> {
+    let name = |number: usize| format!("{number:x>width$}", width = limits::NAME_BYTES_MAX);
+    let line = |number| order::OrderLine {
+        offer_id: name(number),
+        seller_id: name(number),
+        title: "\u{1fad6}".repeat(limits::TEXT_CHARS_MAX),
+        unit_price: money(limits::AMOUNT_MINOR_MAX),
+        quantity: 1_000_000,
+        returned_quantity: 1_000_000,
+        ..order::OrderLine::default()
+    };
+    (0..limits::LINES_MAX).map(line).collect()
 }
 
 fn money(minor_units: i64) -> Option<Money> {
@@ -320,15 +350,23 @@ impl Rig {
     /// With room for `max` streams of events of this life.
     pub async fn streaming(max: usize, life_max: Duration, draining: CancellationToken) -> Self {
         let quota = Quota { per_second: 10_000.try_into().unwrap(), burst: 10_000.try_into().unwrap() };
-        Self::build(NO_REDIS, quota, EventStreams::new(max, life_max, draining)).await
+        Self::build(NO_REDIS, quota, EventStreams::new(streams(max), life_max, draining), Cors::default()).await
+    }
+
+    /// That pages of these origins may ask.
+    pub async fn asked_by_pages_of(origins: &[&str]) -> Self {
+        let quota = Quota { per_second: 10_000.try_into().unwrap(), burst: 10_000.try_into().unwrap() };
+        let event_streams = EventStreams::new(streams(1), Duration::from_secs(1), CancellationToken::new());
+        let cors = Cors::new(origins.iter().map(|origin| origin.parse().unwrap()));
+        Self::build(NO_REDIS, quota, event_streams, cors).await
     }
 
     pub async fn with(redis_url: &str, quota: Quota) -> Self {
-        let event_streams = EventStreams::new(1, Duration::from_secs(1), CancellationToken::new());
-        Self::build(redis_url, quota, event_streams).await
+        let event_streams = EventStreams::new(streams(1), Duration::from_secs(1), CancellationToken::new());
+        Self::build(redis_url, quota, event_streams, Cors::default()).await
     }
 
-    async fn build(redis_url: &str, quota: Quota, event_streams: EventStreams) -> Self {
+    async fn build(redis_url: &str, quota: Quota, event_streams: EventStreams, cors: Cors) -> Self {
         let fake = Fake::default();
         fake.order_is(order::OrderState::Placed);
         let url = format!("http://{}", serve(fake.clone()).await);
@@ -342,7 +380,9 @@ impl Rig {
             },
             session_key: key.clone(),
             rate_limit: RateLimit::new(redis_url, quota).unwrap(),
-            in_flight: InFlightLimit::new(IN_FLIGHT_MAX),
+            in_flight: Places::new(PLACES),
+            receiving: Places::new(PLACES),
+            cors,
             event_streams: event_streams.clone(),
         };
         let router = bff::router(Arc::new(bff));
@@ -363,6 +403,13 @@ impl Rig {
             .header("content-type", "application/json")
             .body(body.into())
             .unwrap()
+    }
+
+    /// The same request under a session of another customer.
+    pub fn of_another(&self, mut request: Request<Body>) -> Request<Body> {
+        let token = mint(&self.key, CustomerId::generate(), Utc::now() + TimeDelta::minutes(1));
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request
     }
 
     pub async fn send(&self, request: Request<Body>) -> Response<Body> {

@@ -12,7 +12,7 @@ use tonic::Status;
 use super::digest::digest;
 use super::edit::repeated;
 use super::{CartGrpc, error};
-use crate::domain::{Address, AddressEdit, Version};
+use crate::domain::{Address, AddressEdit, Text, Version};
 use crate::store::{self, Stored, Write};
 
 /// A checked request.
@@ -102,7 +102,7 @@ fn checked(
 ) -> Result<AddressRequest, Status> {
     let cart_id = fields.parse("cart_id", cart_id);
     let owner_id = fields.parse("owner_id", owner_id);
-    let key = fields.parse("idempotency_key", key);
+    let key = fields.name("idempotency_key", key);
     match (cart_id, owner_id, key, edit) {
         (Some(cart_id), Some(owner_id), Some(key), Some(edit)) => Ok(AddressRequest { cart_id, owner_id, key, edit }),
         _ => Err(fields.refusal()),
@@ -110,12 +110,18 @@ fn checked(
 }
 
 fn checked_address(fields: &mut Fields, address: DeliveryAddress) -> Option<Address> {
-    let recipient = fields.check("address.recipient", address.recipient.try_into());
-    let street = fields.check("address.street", address.street.try_into());
-    let city = fields.check("address.city", address.city.try_into());
-    let postal_code = fields.check("address.postal_code", address.postal_code.try_into());
-    let country = fields.check("address.country", address.country.try_into());
+    let recipient = part(fields, "address.recipient", address.recipient);
+    let street = part(fields, "address.street", address.street);
+    let city = part(fields, "address.city", address.city);
+    let postal_code = part(fields, "address.postal_code", address.postal_code);
+    let country = part(fields, "address.country", address.country);
     Some(Address { recipient: recipient?, street: street?, city: city?, postal_code: postal_code?, country: country? })
+}
+
+/// A part as it comes in now. [`Text`] alone bounds what is stored and replicated: a rule that came later must not make it unreadable.
+fn part<const MIN: usize, const MAX: usize>(fields: &mut Fields, field: &str, text: String) -> Option<Text<MIN, MAX>> {
+    let text = fields.text(field, text, MIN, MAX)?;
+    fields.check(field, text.try_into())
 }
 
 fn digest_of(edit: &AddressEdit) -> Vec<u8> {

@@ -19,7 +19,7 @@ impl CartGrpc {
         let mut fields = Fields::default();
         let cart_id: Option<CartId> = fields.parse("cart_id", &request.cart_id);
         let owner_id: Option<CustomerId> = fields.parse("owner_id", &request.owner_id);
-        let key: Option<IdempotencyKey> = fields.parse("idempotency_key", &request.idempotency_key);
+        let key: Option<IdempotencyKey> = fields.name("idempotency_key", &request.idempotency_key);
         let version: Option<Version> = fields.parse("cart_version", &request.cart_version);
         let order_id: Option<OrderId> = fields.parse("order_id", &request.order_id);
         let expected_total =

@@ -203,8 +203,8 @@ fn checked(
 ) -> Result<EditRequest, Status> {
     let cart_id = fields.parse("cart_id", cart_id);
     let owner_id = fields.parse("owner_id", owner_id);
-    let key = fields.parse("idempotency_key", key);
-    let offer_id = fields.parse("offer_id", offer_id);
+    let key = fields.name("idempotency_key", key);
+    let offer_id = fields.name("offer_id", offer_id);
     match (cart_id, owner_id, key, offer_id, ask) {
         (Some(cart_id), Some(owner_id), Some(key), Some(offer_id), Some(ask)) => {
             Ok(EditRequest { cart_id, owner_id, key, item: Item(offer_id), ask })

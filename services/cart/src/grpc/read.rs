@@ -17,7 +17,7 @@ impl CartGrpc {
     pub(super) async fn create(&self, request: CreateCartRequest) -> Result<CreateCartResponse, Status> {
         let mut fields = Fields::default();
         let owner_id = fields.parse("owner_id", &request.owner_id);
-        let key = fields.parse("idempotency_key", &request.idempotency_key);
+        let key = fields.name("idempotency_key", &request.idempotency_key);
         let (Some(owner_id), Some(key)) = (owner_id, key) else { return Err(fields.refusal()) };
         let cart_id = CartId::of_creation(owner_id, &key);
         if store::create(&self.pool, cart_id, owner_id, &key).await? {

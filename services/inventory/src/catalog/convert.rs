@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use contracts::catalog::v1 as wire;
 use contracts::money::v1::Money as WireMoney;
-use ids::OfferId;
+use ids::{ChosenName as _, OfferId, SellerId};
 use money::Money;
 
-use super::offer::Offer;
+use super::offer::{Offer, TEXT_CHARS_MAX};
 use crate::domain::LINES_MAX;
 
 /// Field and what it should be.
@@ -58,7 +58,7 @@ pub fn offer_ids(ids: &[String]) -> Result<Vec<OfferId>, Vec<Violation>> {
     let mut violations = Vec::new();
     let mut parsed = Vec::with_capacity(ids.len());
     for (index, id) in ids.iter().enumerate() {
-        match id.parse() {
+        match OfferId::chosen(id) {
             Ok(id) => parsed.push(id),
             Err(error) => violations.push((format!("offer_ids[{index}]"), format!("{error}"))),
         }
@@ -76,9 +76,10 @@ fn check_count(field: &str, count: usize) -> Result<(), Vec<Violation>> {
 
 fn parse(offer: wire::Offer) -> Result<Offer, Vec<Violation>> {
     let violation = |field: &str, text: String| (field.to_owned(), text);
+    legible(&offer)?;
     let price = offer.unit_price.unwrap_or_default();
-    let offer_id = offer.offer_id.parse().map_err(|error| violation("offer_id", format!("{error}")));
-    let seller_id = offer.seller_id.parse().map_err(|error| violation("seller_id", format!("{error}")));
+    let offer_id = OfferId::chosen(&offer.offer_id).map_err(|error| violation("offer_id", format!("{error}")));
+    let seller_id = SellerId::chosen(&offer.seller_id).map_err(|error| violation("seller_id", format!("{error}")));
     let currency =
         price.currency_code.parse().map_err(|error| violation("unit_price.currency_code", format!("{error}")));
     match (offer_id, seller_id, currency) {
@@ -91,6 +92,53 @@ fn parse(offer: wire::Offer) -> Result<Offer, Vec<Violation>> {
         }
         (offer_id, seller_id, currency) => {
             Err([offer_id.err(), seller_id.err(), currency.err()].into_iter().flatten().collect())
+        }
+    }
+}
+
+/// What people will read of an offer, as it comes in now. [`Offer`] alone bounds what is stored: a rule that came later must not make it
+/// unreadable.
+fn legible(offer: &wire::Offer) -> Result<(), Vec<Violation>> {
+    let check = |field: &'static str, text: &str, min| {
+        text::check(text, min, TEXT_CHARS_MAX).map_err(|error| (field.to_owned(), error.to_string()))
+    };
+    let parts = std::iter::once(check("title", &offer.title, 1)).chain(
+        offer.attributes.iter().flat_map(|(key, value)| [check("attributes", key, 1), check("attributes", value, 0)]),
+    );
+    let mut violations: Vec<_> = parts.filter_map(Result::err).collect();
+    violations.dedup();
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut wire::Offer)) -> Vec<String> {
+        let mut offer = wire::Offer {
+            offer_id: "mug".into(),
+            seller_id: "potter".into(),
+            title: "Mug".into(),
+            unit_price: Some(WireMoney { minor_units: 255, currency_code: "EUR".into() }),
+            attributes: [("colour".to_owned(), String::new())].into(),
+        };
+        change(&mut offer);
+        offers(vec![offer]).err().unwrap_or_default().into_iter().map(|(field, _)| field).collect()
+    }
+
+    #[test]
+    fn an_offer_can_be_read_and_addressed() {
+        assert_eq!(refused(|_| {}), [""; 0]);
+        for name in [".", "..", "a/b", "%2E%2E", "a b", "\u{202e}", "4242424242424242"] {
+            assert_eq!(refused(|offer| offer.offer_id = name.into()), ["offers[0].offer_id"], "{name:?}");
+            assert_eq!(refused(|offer| offer.seller_id = name.into()), ["offers[0].seller_id"], "{name:?}");
+        }
+        for text in ["\u{200b}", " ", "\u{202e}gum", "4242 4242 4242 4242"] {
+            assert_eq!(refused(|offer| offer.title = text.into()), ["offers[0].title"], "{text:?}");
+            let key = |offer: &mut wire::Offer| offer.attributes = [(text.to_owned(), String::new())].into();
+            assert_eq!(refused(key), ["offers[0].attributes"], "{text:?}");
+            let value = |offer: &mut wire::Offer| offer.attributes = [("colour".to_owned(), text.to_owned())].into();
+            assert_eq!(refused(value), ["offers[0].attributes"], "{text:?}");
         }
     }
 }

@@ -1,8 +1,11 @@
 //! `catalog.v1` on the wire.
 
+use chassis::status::Fields;
 use contracts::catalog::v1 as wire;
 use contracts::catalog::v1::catalog_service_server::CatalogService;
 use ids::{IdempotencyKey, OfferId};
+use limits::PAGE_BYTES_MAX;
+use prost::Message;
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 
@@ -12,7 +15,7 @@ use crate::grpc::reasons;
 
 /// Offers of a page when the request does not say.
 const PAGE_SIZE_DEFAULT: i32 = 50;
-/// Most offers of a page: 200 offers of 32 attributes of 400 characters are 2.5 MB of ASCII, below the message limit.
+/// Most offers of a page. It ends sooner when its bytes are a page's.
 const PAGE_SIZE_MAX: i32 = 200;
 
 /// The catalogue as a gRPC service.
@@ -34,10 +37,9 @@ impl CatalogService for CatalogGrpc {
         &self,
         request: Request<wire::GetOfferRequest>,
     ) -> Result<Response<wire::GetOfferResponse>, Status> {
-        let offer_id: OfferId =
-            request.into_inner().offer_id.parse().map_err(|error: ids::InvalidName| {
-                chassis::status::invalid_request(&[("offer_id", error.to_string())])
-            })?;
+        let mut fields = Fields::default();
+        let offer_id = fields.name::<OfferId>("offer_id", &request.into_inner().offer_id);
+        let offer_id = fields.finish(offer_id)?;
         let (offer, available_here) = store::get(&self.pool, &offer_id)
             .await?
             .ok_or_else(|| chassis::status::not_found(reasons::OFFER_NOT_FOUND, format!("no offer {offer_id}")))?;
@@ -52,10 +54,20 @@ impl CatalogService for CatalogGrpc {
             .map_err(|bad| chassis::status::invalid_request(&bad))?;
         let found = store::find(&self.pool, &asked).await?;
         let mut response = wire::BatchGetOffersResponse::default();
+        let mut room = PAGE_BYTES_MAX;
         for offer_id in asked {
-            match found.get(&offer_id) {
-                Some(offer) => response.offers.push(offer.clone().into()),
-                None => response.missing_offer_ids.push(offer_id.to_string()),
+            let Some(offer) = found.get(&offer_id) else {
+                response.missing_offer_ids.push(offer_id.to_string());
+                continue;
+            };
+            let offer = wire::Offer::from(offer.clone());
+            // Once one does not fit none after it is taken: those left out are the end of what was asked.
+            match room.checked_sub(offer.encoded_len()).filter(|_| response.left_out_offer_ids.is_empty()) {
+                Some(left) => {
+                    room = left;
+                    response.offers.push(offer);
+                }
+                None => response.left_out_offer_ids.push(offer_id.to_string()),
             }
         }
         Ok(Response::new(response))
@@ -77,13 +89,14 @@ impl CatalogService for CatalogGrpc {
         let after = page_token::decode(&request.page_token)
             .map_err(|error| chassis::status::invalid_request(&[("page_token", error.to_string())]))?;
         // One more than the page tells whether there is a next one.
-        let mut offers = store::list(&self.pool, after.as_ref(), i64::from(page_size) + 1).await?;
+        let offers = store::list(&self.pool, after.as_ref(), i64::from(page_size) + 1).await?;
+        let mut offers: Vec<wire::Offer> = offers.into_iter().map(Into::into).collect();
         let page_len = usize::try_from(page_size).unwrap_or(usize::MAX);
-        let more = offers.len() > page_len;
-        offers.truncate(page_len);
+        let fitting = limits::fitting(offers.iter().take(page_len).map(Message::encoded_len), PAGE_BYTES_MAX);
+        let more = offers.len() > fitting;
+        offers.truncate(fitting);
         let last = offers.last().filter(|_| more);
-        let next_page_token = last.map(|offer| page_token::encode(offer.offer_id())).unwrap_or_default();
-        let offers = offers.into_iter().map(Into::into).collect();
+        let next_page_token = last.map(|offer| page_token::encode(&offer.offer_id)).unwrap_or_default();
         Ok(Response::new(wire::ListOffersResponse { offers, next_page_token }))
     }
 

@@ -10,9 +10,9 @@ use money::Money;
 /// overflow check behind it.
 pub const PRICE_MINOR_MAX: i64 = 1_000_000_000_000;
 /// Most attributes of an offer.
-pub const ATTRIBUTES_MAX: usize = 32;
+pub const ATTRIBUTES_MAX: usize = limits::ATTRIBUTES_MAX;
 /// Longest title, attribute key or attribute value, in characters.
-pub const TEXT_CHARS_MAX: usize = 200;
+pub const TEXT_CHARS_MAX: usize = limits::TEXT_CHARS_MAX;
 
 /// Something a seller sells at a price.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 //! Opaque to clients and checked when it comes back. It names the last offer of the page before, not a count of offers, so
 //! that offers added or removed meanwhile neither repeat nor hide a row.
 
+use std::fmt::Display;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ids::OfferId;
@@ -16,7 +18,7 @@ const PREFIX: &str = "offers.1:";
 pub struct InvalidPageToken;
 
 /// The token of the page that follows `last`.
-pub fn encode(last: &OfferId) -> String {
+pub fn encode(last: impl Display) -> String {
     URL_SAFE_NO_PAD.encode(format!("{PREFIX}{last}"))
 }
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use ids::OfferId;
 use sha2::{Digest as _, Sha256};
 
-/// Most lines of one request. The largest order of the real data set has 1,114; the cart stops at the same number.
-pub const LINES_MAX: usize = 1_500;
+/// Most lines of one request: as many as a cart has.
+pub const LINES_MAX: usize = limits::LINES_MAX;
 
 /// Most units of one line. With it, the sum over the lines of any request stays far below `i64::MAX`.
 pub const UNITS_MAX: i64 = 1_000_000;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use chassis::status::Fields;
 use chrono::{SecondsFormat, Utc};
 use contracts::inventory::v1 as wire;
 use contracts::inventory::v1::inventory_service_server::InventoryService;
-use ids::{OfferId, OrderId, Region, TransferId};
+use ids::{ChosenName as _, OfferId, OrderId, Region, TransferId};
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -65,6 +66,7 @@ impl<P: Peer + Clone> InventoryService for InventoryGrpc<P> {
         let request = request.into_inner();
         let receipt_id = Uuid::try_parse(&request.receipt_id)
             .map_err(|_| chassis::status::invalid_request(&[("receipt_id", "must be a UUID")]))?;
+        named_by_merchant(&request.lines)?;
         let lines = parse_lines(&request.lines)?;
         match store::receive(&self.pool, receipt_id, &lines).await? {
             ReceiveOutcome::Received => Ok(Response::new(wire::ReceiveStockResponse {})),
@@ -117,6 +119,17 @@ fn parse_id<Id: std::str::FromStr<Err = ids::InvalidUuid>>(field: &str, text: &s
     text.parse().map_err(|error: ids::InvalidUuid| chassis::status::invalid_request(&[(field, error.to_string())]))
 }
 
+/// Goods come in for offers that can be addressed. Lines of orders and transfers are not held to it: they name what was sold before.
+fn named_by_merchant(lines: &[wire::StockLine]) -> Result<(), Status> {
+    let mut fields = Fields::default();
+    let first = lines.iter().take(LINES_MAX).enumerate();
+    let named = first
+        .map(|(index, line)| fields.name::<OfferId>(&format!("lines[{index}].offer_id"), &line.offer_id).map(drop));
+    // Stops at the first mistake, as every list of ids does.
+    let named = named.collect::<Option<()>>();
+    fields.finish(named)
+}
+
 fn parse_lines(lines: &[wire::StockLine]) -> Result<Lines, Status> {
     Lines::parse(lines.iter().map(|line| (line.offer_id.as_str(), line.units)))
         .map_err(|mistakes| status::invalid_lines(&mistakes))
@@ -129,7 +142,7 @@ fn parse_offer_ids(ids: &[String]) -> Result<Vec<OfferId>, Status> {
         return Err(chassis::status::invalid_request(&[("offer_ids", description)]));
     }
     let parse = |(index, id): (usize, &String)| {
-        id.parse().map_err(|error: ids::InvalidName| {
+        OfferId::chosen(id).map_err(|error: ids::InvalidName| {
             chassis::status::invalid_request(&[(format!("offer_ids[{index}]"), error.to_string())])
         })
     };

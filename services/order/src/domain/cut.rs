@@ -1,6 +1,7 @@
 //! The lines cut out of a cart, and what they cost.
 
 use ids::{OfferId, SellerId};
+use limits::AMOUNT_MINOR_MAX;
 use money::{Currency, Money, MoneyError};
 
 use super::{Prices, Refusal, RefusalKind};
@@ -26,8 +27,10 @@ pub enum UnorderableCut {
     /// There is no conversion between currencies.
     #[error("the lines are priced in more than one currency")]
     MixedCurrencies,
-    /// The sum does not fit.
-    #[error("the total is too large")]
+    /// No payment moves so much.
+    #[error(
+        "the total is more than {AMOUNT_MINOR_MAX} minor units, the most that one payment moves; order less at once"
+    )]
     TotalTooLarge,
     /// There is nothing to order.
     #[error("there are no lines")]
@@ -45,7 +48,8 @@ pub fn total_of(lines: &[CutLine]) -> Result<Money, UnorderableCut> {
         MoneyError::CurrencyMismatch { .. } => UnorderableCut::MixedCurrencies,
         MoneyError::Overflow => UnorderableCut::TotalTooLarge,
     })?;
-    total.ok_or(UnorderableCut::Empty)
+    let total = total.ok_or(UnorderableCut::Empty)?;
+    if total.minor_units() > AMOUNT_MINOR_MAX { Err(UnorderableCut::TotalTooLarge) } else { Ok(total) }
 }
 
 impl From<UnorderableCut> for Refusal {
@@ -80,6 +84,8 @@ mod tests {
             (vec![line(255, "GBP", 6), line(1, "GBP", 1)], gbp(1_531)),
             (vec![], Err(UnorderableCut::Empty)),
             (vec![line(1, "GBP", 1), line(1, "EUR", 1)], Err(UnorderableCut::MixedCurrencies)),
+            (vec![line(AMOUNT_MINOR_MAX, "GBP", 1)], gbp(AMOUNT_MINOR_MAX)),
+            (vec![line(AMOUNT_MINOR_MAX, "GBP", 1), line(1, "GBP", 1)], Err(UnorderableCut::TotalTooLarge)),
             (vec![line(i64::MAX, "GBP", 2)], Err(UnorderableCut::TotalTooLarge)),
             (vec![line(i64::MAX, "GBP", 1), line(1, "GBP", 1)], Err(UnorderableCut::TotalTooLarge)),
         ];

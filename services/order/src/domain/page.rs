@@ -10,8 +10,8 @@ const VERSION: u8 = 1;
 /// Bytes of a UUID.
 const UUID_BYTES: usize = 16;
 
-/// Lines a page of orders may hold, unless its first order alone holds more. A line is at most about 380 bytes on the wire
-/// (three names of 64, a title of 200 characters as a rule in one or two bytes each), and a message at most 4 MiB.
+/// Lines that are loaded for a page of orders, unless its first order alone has more. Of those, as many orders are answered as fit into a
+/// page's bytes ([`limits::PAGE_BYTES_MAX`]): 8,000 lines of ordinary titles do, of the longest a quarter.
 pub const LINES_PER_PAGE_MAX: i64 = 8_000;
 
 /// Where the next page of a customer's list begins. Opaque to clients and of use for that list only.
@@ -73,11 +73,11 @@ pub struct Page<T> {
     pub has_more: bool,
 }
 
-/// One page of two regions' pages, newest first, of at most `size` orders and as many lines as fit. `key` gives an order's place in
-/// time and its lines.
+/// One page of two regions' pages, newest first, of at most `size` orders and as many bytes as a page may have. `key` gives an order's
+/// place in time and its bytes.
 ///
 /// A page ends where the shorter of the two ends: what lies behind the end of one region's page is not known yet.
-pub fn merge<T, K: Ord + Copy>(pages: [Page<T>; 2], size: usize, key: impl Fn(&T) -> (K, i64)) -> Page<T> {
+pub fn merge<T, K: Ord + Copy>(pages: [Page<T>; 2], size: usize, key: impl Fn(&T) -> (K, usize)) -> Page<T> {
     let ends = pages.iter().filter(|page| page.has_more);
     let known_back_to = ends.filter_map(|page| page.orders.last().map(|last| key(last).0)).max();
     // A region with more and without a single order: it had room for none, which its own bound rules out.
@@ -85,7 +85,7 @@ pub fn merge<T, K: Ord + Copy>(pages: [Page<T>; 2], size: usize, key: impl Fn(&T
     let mut orders: Vec<T> = pages.into_iter().flat_map(|page| page.orders).collect();
     orders.sort_by_key(|order| std::cmp::Reverse(key(order).0));
     let known = orders.iter().take_while(|order| known_back_to.is_none_or(|back| key(order).0 >= back)).count();
-    let taken = orders_that_fit(orders.iter().take(known.min(size)).map(|order| key(order).1));
+    let taken = limits::fitting(orders.iter().take(known.min(size)).map(|order| key(order).1), limits::PAGE_BYTES_MAX);
     has_more |= taken < orders.len();
     orders.truncate(taken);
     Page { orders, has_more }

@@ -12,6 +12,9 @@ use crate::store::{OperatorError, ReturnRefused, StoreError};
 /// Longer than a restart of a service takes, short enough for a shopper to wait.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// Fields of PlaceOrder that are handed on to callees under the same name.
+const CLIENTS_FIELDS: [&str; 4] = ["card_token", "cart_id", "cart_version", "idempotency_key"];
+
 /// No such order, or none of this customer's.
 pub(super) fn order_not_found() -> Status {
     status::not_found("ORDER_NOT_FOUND", "no such order")
@@ -83,10 +86,7 @@ pub(super) fn not_cancellable(state: &OrderState, why: &IllegalTransition) -> St
 fn of_refusal(refusal: &Refusal) -> Status {
     let Refusal { kind, reason, message, violations } = refusal;
     match kind {
-        RefusalKind::InvalidRequest => {
-            let fields: Vec<_> = violations.iter().map(|one| (&one.subject, &one.description)).collect();
-            status::invalid_request(&fields)
-        }
+        RefusalKind::InvalidRequest => of_invalid(message, violations),
         RefusalKind::NotFound => status::not_found(reason, message),
         RefusalKind::AlreadyExists => status::already_exists(reason, message),
         RefusalKind::FailedPrecondition => {
@@ -95,6 +95,22 @@ fn of_refusal(refusal: &Refusal) -> Status {
         }
         RefusalKind::Aborted => status::aborted(reason, message),
     }
+}
+
+/// A callee found a mistake in what it was asked. Fields of the client's own request are named; those that only we sent (shares, amounts)
+/// would send the client looking for what it never wrote.
+fn of_invalid(message: &str, violations: &[crate::domain::Violation]) -> Status {
+    let are_clients = |one: &&crate::domain::Violation| CLIENTS_FIELDS.contains(&one.subject.as_str());
+    let fields: Vec<_> = violations.iter().filter(are_clients).map(|one| (&one.subject, &one.description)).collect();
+    if fields.is_empty() {
+        tracing::error!(message, "a callee refused what we made of a request");
+        return status::failed_precondition(
+            "ORDER_IMPOSSIBLE",
+            "this cart cannot be ordered as it is; change its lines",
+            &[],
+        );
+    }
+    status::invalid_request(&fields)
 }
 
 fn key_reused() -> Status {

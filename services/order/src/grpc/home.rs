@@ -6,6 +6,7 @@ use std::time::Duration;
 use chassis::status::{self, reasons::ORDER_HOME_ELSEWHERE};
 use contracts::order::v1 as wire;
 use ids::{OrderId, Region};
+use prost::Message as _;
 use tokio::time::Instant;
 use tonic::{Code, Request, Status};
 
@@ -120,7 +121,7 @@ impl Homes {
         };
         let page =
             |list: wire::ListOrdersResponse| Page { has_more: !list.next_page_token.is_empty(), orders: list.orders };
-        let merged = merge([page(ours), page(theirs)], size, place_and_lines);
+        let merged = merge([page(ours), page(theirs)], size, place_and_bytes);
         let last = merged.orders.last().filter(|_| merged.has_more).and_then(|order| order.order_id.parse().ok());
         let next_page_token = last.map(|last| PageToken { customer, last }.encode()).unwrap_or_default();
         Ok(wire::ListOrdersResponse { orders: merged.orders, next_page_token, unreachable_regions: Vec::new() })
@@ -133,10 +134,9 @@ impl std::fmt::Debug for Homes {
     }
 }
 
-/// An order's place in time, and how many lines it has. Ids sort by time.
-fn place_and_lines(order: &wire::Order) -> (uuid::Uuid, i64) {
-    let place = uuid::Uuid::try_parse(&order.order_id).unwrap_or_default();
-    (place, i64::try_from(order.lines.len()).unwrap_or(i64::MAX))
+/// An order's place in time, and its bytes on the wire. Ids sort by time.
+fn place_and_bytes(order: &wire::Order) -> (uuid::Uuid, usize) {
+    (uuid::Uuid::try_parse(&order.order_id).unwrap_or_default(), order.encoded_len())
 }
 
 /// What is left of the request's time for the other region.

@@ -5,6 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use contracts::order::v1 as wire;
 use contracts::order::v1::order_operator_service_server::OrderOperatorService;
 use ids::IdempotencyKey;
+use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::error;
@@ -49,7 +50,8 @@ impl OrderOperatorService for OperatorGrpc {
             _ => return Err(status::invalid_request(&[("page_size", format!("must be 0 to {PAGE_SIZE_MAX}"))])),
         };
         let (orders, total) = self.0.store.parked(limit).await.map_err(error::of_store)?;
-        let orders = orders.into_iter().map(wire::OrderStanding::from).collect();
+        let mut orders: Vec<_> = orders.into_iter().map(wire::OrderStanding::from).collect();
+        orders.truncate(limits::fitting(orders.iter().map(Message::encoded_len), limits::PAGE_BYTES_MAX));
         Ok(Response::new(wire::ListParkedOrdersResponse { orders, total }))
     }
 
@@ -101,7 +103,7 @@ fn decision(
     let order = fields.parse("order_id", order_id);
     let operator = fields.text("operator", operator, 1, OPERATOR_CHARS_MAX);
     let reason = fields.text("reason", reason, 1, REASON_CHARS_MAX);
-    let key = fields.parse::<IdempotencyKey>("idempotency_key", key).map(|key| key.to_string());
+    let key = fields.name::<IdempotencyKey>("idempotency_key", key).map(|key| key.to_string());
     let value =
         (|| Some(Decision { order: order?, action, operator: operator?, reason: reason?, idempotency_key: key? }))();
     fields.finish(value)

@@ -6,7 +6,9 @@ use std::time::Duration;
 use contracts::order::v1 as wire;
 use contracts::order::v1::order_service_server::OrderService;
 use ids::{CustomerId, OrderId};
+use limits::PAGE_BYTES_MAX;
 use money::Money;
+use prost::Message;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -62,9 +64,13 @@ impl OrderGrpc {
     async fn orders_here(&self, page: &PageRequest) -> Result<wire::ListOrdersResponse, Status> {
         let (orders, has_more) =
             self.sagas.store.orders_of(page.customer, page.before, page.size).await.map_err(error::of_store)?;
-        let last = orders.last().filter(|_| has_more);
-        let next = last.map(|order| PageToken { customer: page.customer, last: order.id }.encode());
-        let orders = orders.into_iter().map(wire::Order::from).collect();
+        let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
+        let mut orders: Vec<wire::Order> = orders.into_iter().map(wire::Order::from).collect();
+        let fitting = limits::fitting(orders.iter().map(Message::encoded_len), PAGE_BYTES_MAX);
+        let has_more = has_more || fitting < orders.len();
+        orders.truncate(fitting);
+        let last = ids.get(..fitting).and_then(<[_]>::last).filter(|_| has_more);
+        let next = last.map(|last| PageToken { customer: page.customer, last: *last }.encode());
         let next_page_token = next.unwrap_or_default();
         Ok(wire::ListOrdersResponse { orders, next_page_token, unreachable_regions: Vec::new() })
     }

@@ -5,14 +5,12 @@ use std::collections::HashSet;
 use chassis::status::Fields;
 use contracts::order::v1 as wire;
 use ids::{CustomerId, OfferId, OrderId};
+use limits::LINES_MAX;
 use money::Money;
 use tonic::Status;
 
 use crate::domain::{CardToken, DeliveryAddress, PageToken, PlaceRequest, ReturnLine, ReturnRequest};
 
-/// Lines of a cart, and so of an order and of a return.
-const LINES_MAX: usize = 1_500;
-const CARD_TOKEN_CHARS_MAX: usize = 128;
 /// A cart's version names its causal past: some tens of bytes for a cart of two regions. The bound only keeps junk out.
 const CART_VERSION_CHARS_MAX: usize = 16_384;
 const PAGE_SIZE_MAX: i32 = 100;
@@ -29,10 +27,11 @@ pub(super) struct PageRequest {
 pub(super) fn place_order(request: wire::PlaceOrderRequest) -> Result<PlaceRequest, Status> {
     let mut fields = Fields::default();
     let customer = fields.parse("customer_id", &request.customer_id);
-    let idempotency_key = fields.parse("idempotency_key", &request.idempotency_key);
+    let idempotency_key = fields.name("idempotency_key", &request.idempotency_key);
     let cart = fields.parse("cart_id", &request.cart_id);
-    let cart_version = fields.text("cart_version", request.cart_version, 1, CART_VERSION_CHARS_MAX);
-    let card_token = fields.text("card_token", request.card_token, 1, CARD_TOKEN_CHARS_MAX).map(CardToken::new);
+    let cart_version = fields.opaque("cart_version", request.cart_version, CART_VERSION_CHARS_MAX);
+    let card_token = fields
+        .check("card_token", text::card_token::check(&request.card_token).map(|()| CardToken::new(request.card_token)));
     let delivery = delivery(&mut fields, request.delivery.unwrap_or_default());
     let expected_total = expected_total(&mut fields, request.expected_total);
     let value = (|| {
@@ -111,7 +110,7 @@ pub(super) fn return_order(request: wire::ReturnOrderRequest) -> Result<ReturnRe
     let mut fields = Fields::default();
     let order = fields.parse("order_id", &request.order_id);
     let customer = fields.parse("customer_id", &request.customer_id);
-    let idempotency_key = fields.parse("idempotency_key", &request.idempotency_key);
+    let idempotency_key = fields.name("idempotency_key", &request.idempotency_key);
     let lines = return_lines(&mut fields, &request.lines);
     let value = (|| {
         Some(ReturnRequest { order: order?, customer: customer?, idempotency_key: idempotency_key?, lines: lines? })
@@ -130,7 +129,7 @@ fn return_lines(fields: &mut Fields, lines: &[wire::ReturnLine]) -> Option<Vec<R
         if line.quantity < 1 {
             fields.refuse(format!("lines[{index}].quantity"), "must be at least 1");
         }
-        let Some(offer) = fields.parse::<OfferId>(&format!("lines[{index}].offer_id"), &line.offer_id) else {
+        let Some(offer) = fields.name::<OfferId>(&format!("lines[{index}].offer_id"), &line.offer_id) else {
             continue;
         };
         if !seen.insert(offer.clone()) {

@@ -4,11 +4,10 @@ use std::collections::HashSet;
 
 use ids::SellerId;
 
-/// Most that one payment or refund may move, in minor units: ten thousand million pounds. Sums of any number of postings
-/// that fit a disk stay far inside `i64`.
-pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
+/// Most that one payment or refund may move, in minor units.
+pub const AMOUNT_MINOR_MAX: i64 = limits::AMOUNT_MINOR_MAX;
 /// Most shares of one amount: an order has at most 1,500 lines, in the worst case each of another seller.
-pub const SHARES_MAX: usize = 1_500;
+pub const SHARES_MAX: usize = limits::LINES_MAX;
 
 /// A seller's part of an amount, in minor units of the payment's currency.
 #[derive(Clone, Debug, PartialEq, Eq)]

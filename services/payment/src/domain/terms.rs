@@ -18,7 +18,7 @@ const CARD_NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 12..=19;
 pub struct CardToken(Box<str>);
 
 impl CardToken {
-    /// Checks a token's shape.
+    /// Checks a token's shape, as it may be stored; what comes in now has to pass [`text::card_token::check`] too.
     ///
     /// # Errors
     /// [`InvalidTerms::CardToken`] when it has no 1 to 128 characters of `A-Z a-z 0-9 _ -`, or is a bare card number, which

@@ -22,7 +22,8 @@ pub(super) fn authorise(request: AuthoriseRequest) -> Result<(OrderId, Terms), S
     let mut fields = Fields::default();
     let order = fields.check("order_id", request.order_id.parse());
     let amount = amount(&mut fields, request.amount);
-    let card = fields.check("card_token", CardToken::new(&request.card_token));
+    let card = fields.check("card_token", text::card_token::check(&request.card_token));
+    let card = card.and_then(|()| fields.check("card_token", CardToken::new(&request.card_token)));
     let shares = shares(&mut fields, request.shares);
     let (Some(order), Some(amount), Some(card), Some(shares)) = (order, amount, card, shares) else {
         return Err(fields.refusal());

@@ -1,0 +1,150 @@
+//! The largest legal message of every method, computed from the contracts, against the longest that a decoder takes.
+//!
+//! A text is as long as its rule allows, a number as long as its encoding, a list as long as [`LISTS`] says. A new list without a bound
+//! there fails here: whoever adds one decides how long it may be.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
+
+use std::collections::HashMap;
+
+use limits::{
+    ATTRIBUTES_MAX, KEY_BYTES_MAX, LINES_MAX, MESSAGE_BYTES_MAX, OFFER_BYTES_MAX, PAGE_BYTES_MAX, TEXT_CHARS_MAX,
+};
+use prost::Message as _;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+
+/// Tag and length, or tag and number.
+const OVERHEAD: usize = 8;
+/// Units by price of one line: an order whose prices changed so often while it was filled.
+const PRICES_MAX: usize = 32;
+/// Regions but this one.
+const OTHER_REGIONS: usize = 1;
+
+/// How many entries a list has at most.
+const LISTS: &[(&str, usize)] = &[
+    ("cart.v1.Cart.lines", LINES_MAX),
+    // As good as always empty: what two orders took during a cut. Bounded by the lines of a cart.
+    ("cart.v1.Cart.ordered_twice", LINES_MAX),
+    ("cart.v1.OrderedTwice.order_ids", 2),
+    ("cart.v1.Cart.delivery_addresses", 2),
+    ("cart.v1.CartLine.prices", PRICES_MAX),
+    ("cart.v1.BeginCheckoutResponse.lines", LINES_MAX),
+    ("catalog.v1.Offer.attributes", ATTRIBUTES_MAX),
+    ("catalog.v1.BatchGetOffersRequest.offer_ids", LINES_MAX),
+    ("catalog.v1.BatchGetOffersResponse.missing_offer_ids", LINES_MAX),
+    ("catalog.v1.BatchGetOffersResponse.left_out_offer_ids", LINES_MAX),
+    ("inventory.v1.ReserveRequest.lines", LINES_MAX),
+    ("inventory.v1.ReceiveStockRequest.lines", LINES_MAX),
+    ("inventory.v1.BatchGetStockRequest.offer_ids", LINES_MAX),
+    ("inventory.v1.BatchGetStockResponse.levels", LINES_MAX),
+    ("inventory.v1.TransferRightsRequest.lines", LINES_MAX),
+    ("inventory.v1.TransferRightsResponse.granted", LINES_MAX),
+    ("order.v1.Order.lines", LINES_MAX),
+    ("order.v1.OrderLine.prices", PRICES_MAX),
+    ("order.v1.ReturnOrderRequest.lines", LINES_MAX),
+    ("order.v1.ListOrdersResponse.unreachable_regions", OTHER_REGIONS),
+    // Returns of one order that operators are shown.
+    ("order.v1.OrderStanding.refunds", LINES_MAX),
+    ("payment.v1.AuthoriseRequest.shares", LINES_MAX),
+    ("payment.v1.RefundRequest.shares", LINES_MAX),
+];
+
+/// Lists that are cut to so many bytes, however many entries that are; by those who make them, in this workspace.
+const CUT_TO_BYTES: &[(&str, usize)] = &[
+    ("catalog.v1.ListOffersResponse.offers", PAGE_BYTES_MAX),
+    ("catalog.v1.BatchGetOffersResponse.offers", PAGE_BYTES_MAX),
+    ("order.v1.ListOrdersResponse.orders", PAGE_BYTES_MAX),
+    ("order.v1.ListParkedOrdersResponse.orders", PAGE_BYTES_MAX),
+    // What is loaded in one request is as much as a message holds; the contract says so.
+    ("catalog.v1.UpsertOffersRequest.offers", MESSAGE_BYTES_MAX - OVERHEAD),
+];
+
+/// Methods whose messages are cut to bytes by the rules of replication, in `services/cart/src/replication`.
+const BOUNDED_ELSEWHERE: &[&str] = &["cart.v1.CartReplicationService"];
+
+/// Longest text of a field, in bytes.
+fn text_bytes(field: &str) -> usize {
+    match field {
+        "title" | "recipient" | "street" | "key" | "value" => TEXT_CHARS_MAX * 4,
+        "city" => 100 * 4,
+        "country" | "operator" => 64 * 4,
+        "postal_code" => 20 * 4,
+        "reason" | "parked_reason" | "rejection_reason" | "detail" | "description" | "message" => 500 * 4,
+        "cart_version" | "version" => 16_384,
+        _ => KEY_BYTES_MAX * 2,
+    }
+}
+
+struct Contracts {
+    messages: HashMap<String, DescriptorProto>,
+    unknown_lists: Vec<String>,
+}
+
+impl Contracts {
+    /// Bytes of the largest message called `name`, such as `.order.v1.Order`.
+    fn largest(&mut self, name: &str, depth: usize) -> usize {
+        assert!(depth < 16, "{name} holds itself");
+        let message = self.messages.get(name).unwrap_or_else(|| panic!("no message {name}")).clone();
+        message.field.iter().map(|field| self.largest_field(name.trim_start_matches('.'), field, depth)).sum()
+    }
+
+    fn largest_field(&mut self, message: &str, field: &FieldDescriptorProto, depth: usize) -> usize {
+        let name = format!("{message}.{}", field.name());
+        if let Some((_, bytes)) = CUT_TO_BYTES.iter().find(|(list, _)| *list == name) {
+            return *bytes;
+        }
+        let one = OVERHEAD
+            + match field.r#type() {
+                Type::String | Type::Bytes => text_bytes(field.name()),
+                Type::Message => self.largest(field.type_name(), depth + 1),
+                _ => 10,
+            };
+        if field.label() != Label::Repeated {
+            return one;
+        }
+        match LISTS.iter().find(|(list, _)| *list == name) {
+            Some((_, entries)) => entries * one,
+            None => {
+                self.unknown_lists.push(name);
+                0
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_message_of_every_method_is_one_that_is_decoded() {
+    let set = FileDescriptorSet::decode(contracts::DESCRIPTORS).unwrap();
+    let mut contracts = Contracts { messages: HashMap::new(), unknown_lists: Vec::new() };
+    for file in &set.file {
+        for message in &file.message_type {
+            let name = format!(".{}.{}", file.package(), message.name());
+            for nested in &message.nested_type {
+                contracts.messages.insert(format!("{name}.{}", nested.name()), nested.clone());
+            }
+            contracts.messages.insert(name, message.clone());
+        }
+    }
+    let mut methods = 0;
+    for file in &set.file {
+        for service in &file.service {
+            if BOUNDED_ELSEWHERE.contains(&format!("{}.{}", file.package(), service.name()).as_str()) {
+                continue;
+            }
+            for method in &service.method {
+                for message in [method.input_type(), method.output_type()] {
+                    let bytes = contracts.largest(message, 0);
+                    assert!(bytes <= MESSAGE_BYTES_MAX, "{message} of {} may have {bytes} bytes", method.name());
+                }
+                methods += 1;
+            }
+        }
+    }
+    assert!(methods > 20, "{methods} methods: the contracts were not read");
+    assert_eq!(
+        contracts.unknown_lists, [""; 0],
+        "lists without a bound: say in LISTS, or in CUT_TO_BYTES, how long each may be"
+    );
+    let offer = contracts.largest(".catalog.v1.Offer", 0);
+    assert!(offer <= OFFER_BYTES_MAX + 2 * ATTRIBUTES_MAX * OVERHEAD + 1_024, "an offer may have {offer} bytes");
+}
