@@ -70,6 +70,7 @@ pub async fn consume(
             let mut shipped = cut_line.clone();
             shipped.join(&cut.context, &retired.line, &retired.context);
             delta.lines.insert(item.clone(), shipped);
+            delta.context.join(&retired.context);
         }
     }
     context.join(&cut.context);
