@@ -27,6 +27,7 @@ fn place_request() -> wire::PlaceOrderRequest {
         cart_version: "v1".to_owned(),
         card_token: "tok_visa".to_owned(),
         delivery: Some(wire::DeliveryAddress { country: "United Kingdom".to_owned(), ..Default::default() }),
+        expected_total: None,
     }
 }
 

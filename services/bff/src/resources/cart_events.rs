@@ -105,8 +105,11 @@ fn answer(mut events: watch::Receiver<Event>) -> impl Stream<Item = Result<Event
 }
 
 fn event(response: wire::WatchCartResponse) -> Result<Event, Missing> {
+    // The version names all that is shown but what two orders took, which is found without an operation of the cart, and only grows.
+    let twice: i64 = response.cart.iter().flat_map(|cart| &cart.ordered_twice).map(|twice| twice.quantity).sum();
     let cart = Cart::try_from(response.cart)?;
-    let event = Event::default().event("cart").id(&cart.version);
+    let id = if twice > 0 { format!("{}.{twice}", cart.version) } else { cart.version.clone() };
+    let event = Event::default().event("cart").id(id);
     // Strings and numbers always serialise.
     Ok(event.json_data(&cart).unwrap_or_default())
 }

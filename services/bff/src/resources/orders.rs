@@ -81,6 +81,18 @@ pub struct PlaceOrder {
     #[schema(example = "tok_visa")]
     card_token: String,
     delivery: Delivery,
+    /// The total that the shopper was shown. Give it: a cart that costs anything else is refused (`CART_TOTAL_CHANGED`).
+    #[serde(default)]
+    total: Option<Amount>,
+}
+
+/// An amount of money that a client names.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Amount {
+    minor_units: i64,
+    #[schema(example = "GBP")]
+    currency_code: String,
 }
 
 /// Where the goods go.
@@ -206,6 +218,10 @@ pub(crate) async fn place(
         cart_version: body.cart_version,
         card_token: body.card_token,
         delivery: Some(body.delivery.into()),
+        expected_total: body.total.map(|total| contracts::money::v1::Money {
+            minor_units: total.minor_units,
+            currency_code: total.currency_code,
+        }),
     };
     let order = order(bff.backends.orders.place_order(request).await?.order)?;
     let status = if order.state == OrderState::Pending { StatusCode::ACCEPTED } else { StatusCode::CREATED };

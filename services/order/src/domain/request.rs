@@ -1,6 +1,7 @@
 //! What a client asks for, checked at the edge, and the digest that tells a repeat from another request under the same key.
 
 use ids::{CartId, CustomerId, IdempotencyKey, OrderId};
+use money::Money;
 use sha2::{Digest as _, Sha256};
 
 use super::{CardToken, DeliveryAddress, ReturnLine};
@@ -20,6 +21,8 @@ pub struct PlaceRequest {
     pub card_token: CardToken,
     /// Where it goes.
     pub delivery: DeliveryAddress,
+    /// What the shopper was shown that it costs, if the client says.
+    pub expected_total: Option<Money>,
 }
 
 /// A request to send units of an order back.
@@ -65,7 +68,8 @@ impl RequestDigest {
 impl PlaceRequest {
     /// The digest. The leading name carries the version of this list of fields: stored digests are compared with it.
     pub fn digest(&self) -> RequestDigest {
-        RequestDigest::of([
+        let total = self.expected_total.map(|total| format!("{} {}", total.minor_units(), total.currency()));
+        let fields = [
             b"place.1".as_slice(),
             self.cart.as_uuid().as_bytes(),
             self.cart_version.as_bytes(),
@@ -75,7 +79,9 @@ impl PlaceRequest {
             self.delivery.city.as_bytes(),
             self.delivery.postal_code.as_bytes(),
             self.delivery.country.as_bytes(),
-        ])
+        ];
+        // A request without a total keeps the digest that it had before there was one.
+        RequestDigest::of(fields.into_iter().chain(total.as_ref().map(String::as_bytes)))
     }
 }
 
@@ -93,6 +99,30 @@ impl ReturnRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_total_is_part_of_what_is_asked_and_its_absence_is_not() {
+        let request = |expected_total| PlaceRequest {
+            customer: CustomerId::generate(),
+            idempotency_key: "key".parse().unwrap(),
+            cart: CartId::from_uuid(uuid::Uuid::from_u128(1)),
+            cart_version: "v".to_owned(),
+            card_token: CardToken::new("tok_visa".to_owned()),
+            delivery: DeliveryAddress {
+                recipient: String::new(),
+                street: String::new(),
+                city: String::new(),
+                postal_code: String::new(),
+                country: "France".to_owned(),
+            },
+            expected_total,
+        };
+        let gbp = |minor| Some(Money::new(minor, "GBP".parse().unwrap()));
+        let digest = |total| request(total).digest();
+        assert_ne!(digest(None), digest(gbp(0)));
+        assert_ne!(digest(gbp(500)), digest(gbp(501)));
+        assert_eq!(digest(gbp(500)), digest(gbp(500)));
+    }
 
     #[test]
     fn fields_cannot_run_into_each_other() {

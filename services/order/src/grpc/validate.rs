@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chassis::status::Fields;
 use contracts::order::v1 as wire;
 use ids::{CustomerId, OfferId, OrderId};
+use money::Money;
 use tonic::Status;
 
 use crate::domain::{CardToken, DeliveryAddress, PageToken, PlaceRequest, ReturnLine, ReturnRequest};
@@ -33,6 +34,7 @@ pub(super) fn place_order(request: wire::PlaceOrderRequest) -> Result<PlaceReque
     let cart_version = fields.text("cart_version", request.cart_version, 1, CART_VERSION_CHARS_MAX);
     let card_token = fields.text("card_token", request.card_token, 1, CARD_TOKEN_CHARS_MAX).map(CardToken::new);
     let delivery = delivery(&mut fields, request.delivery.unwrap_or_default());
+    let expected_total = expected_total(&mut fields, request.expected_total);
     let value = (|| {
         Some(PlaceRequest {
             customer: customer?,
@@ -41,10 +43,21 @@ pub(super) fn place_order(request: wire::PlaceOrderRequest) -> Result<PlaceReque
             cart_version: cart_version?,
             card_token: card_token?,
             delivery: delivery?,
+            expected_total: expected_total.ok()?,
         })
     })();
     fields.finish(value)
 }
+
+/// Nothing when it is not given; an error, which is noted, when it is no amount.
+fn expected_total(fields: &mut Fields, total: Option<contracts::money::v1::Money>) -> Result<Option<Money>, Refused> {
+    let Some(total) = total else { return Ok(None) };
+    let currency = fields.parse("expected_total.currency_code", &total.currency_code).ok_or(Refused)?;
+    Ok(Some(Money::new(total.minor_units, currency)))
+}
+
+/// A field was refused; which one is noted.
+struct Refused;
 
 fn delivery(fields: &mut Fields, address: wire::DeliveryAddress) -> Option<DeliveryAddress> {
     let recipient = fields.text("delivery.recipient", address.recipient, 0, 200);

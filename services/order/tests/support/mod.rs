@@ -161,6 +161,7 @@ pub fn request() -> PlaceRequest {
             postal_code: "SW1Y".to_owned(),
             country: "United Kingdom".to_owned(),
         },
+        expected_total: None,
     }
 }
 

@@ -41,7 +41,10 @@ impl Cart for CartClient {
             idempotency_key: request.idempotency_key.to_string(),
             cart_version: request.cart_version.clone(),
             order_id: new_order.to_string(),
-            expected_total: None,
+            expected_total: request.expected_total.map(|total| contracts::money::v1::Money {
+                minor_units: total.minor_units(),
+                currency_code: total.currency().to_string(),
+            }),
         };
         let response = self
             .0
