@@ -42,19 +42,21 @@ pub(super) fn place_order(request: wire::PlaceOrderRequest) -> Result<PlaceReque
             cart_version: cart_version?,
             card_token: card_token?,
             delivery: delivery?,
-            expected_total: expected_total?,
+            expected_total: expected_total.ok()?,
         })
     })();
     fields.finish(value)
 }
 
-/// Nothing when it is not given; `None` when it is and is no amount.
-#[expect(clippy::option_option, reason = "refused, not given, or given")]
-fn expected_total(fields: &mut Fields, total: Option<contracts::money::v1::Money>) -> Option<Option<Money>> {
-    let Some(total) = total else { return Some(None) };
-    let currency = fields.parse("expected_total.currency_code", &total.currency_code);
-    currency.map(|currency| Some(Money::new(total.minor_units, currency)))
+/// Nothing when it is not given; an error, which is noted, when it is no amount.
+fn expected_total(fields: &mut Fields, total: Option<contracts::money::v1::Money>) -> Result<Option<Money>, Refused> {
+    let Some(total) = total else { return Ok(None) };
+    let currency = fields.parse("expected_total.currency_code", &total.currency_code).ok_or(Refused)?;
+    Ok(Some(Money::new(total.minor_units, currency)))
 }
+
+/// A field was refused; which one is noted.
+struct Refused;
 
 fn delivery(fields: &mut Fields, address: wire::DeliveryAddress) -> Option<DeliveryAddress> {
     let recipient = fields.text("delivery.recipient", address.recipient, 0, 200);
