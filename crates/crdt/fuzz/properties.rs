@@ -97,10 +97,10 @@ fn assert_invariants(state: &State) {
     let context = state.context();
     for (dot, contribution) in state.lines().flat_map(|(_, line)| line.entries()) {
         assert!(context.contains(dot), "entry {dot:?} was never seen");
-        let (gone, added) = (contribution.gone.end(), contribution.added);
+        let (gone, added) = (contribution.gone.end(), contribution.added());
         assert!(gone <= added, "unit {gone} of {added} is gone");
     }
     assert!(state.address().dots().all(|dot| context.contains(dot)), "an assignment was never seen");
     assert!(state.lines().all(|(_, line)| !line.is_empty()), "a line without entries is kept");
-    assert!(state.visible().all(|(_, units, _)| units > 0), "a line without units is shown");
+    assert!(state.visible().all(|(_, units)| units > 0), "a line without units is shown");
 }

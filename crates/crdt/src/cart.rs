@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use crate::bands::Denominated;
 use crate::context::CausalContext;
 use crate::delta::Delta;
 use crate::dot::{CountersExhausted, Dot, ReplicaId};
@@ -24,7 +25,7 @@ impl<K, S, A> Default for Cart<K, S, A> {
     }
 }
 
-impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
+impl<K: Ord + Clone, S: Denominated, A: Ord + Clone> Cart<K, S, A> {
     /// A state from its parts, such as the rows of a store; its address is untouched.
     pub fn from_parts(context: CausalContext, lines: impl IntoIterator<Item = (K, Line<S>)>) -> Self {
         let lines = lines.into_iter().filter(|(_, line)| !line.is_empty()).collect();
@@ -47,12 +48,9 @@ impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
         self.lines.iter()
     }
 
-    /// The lines a shopper sees: item, units (1 or more), snapshot.
-    pub fn visible(&self) -> impl Iterator<Item = (&K, u64, &S)> {
-        self.lines.iter().filter_map(|(item, line)| {
-            let quantity = line.quantity();
-            line.snapshot().filter(|_| quantity > 0).map(|snapshot| (item, quantity, snapshot))
-        })
+    /// The lines a shopper sees: item and units, 1 or more. What each unit was shown as says [`Line::units`].
+    pub fn visible(&self) -> impl Iterator<Item = (&K, u64)> {
+        self.lines.iter().map(|(item, line)| (item, line.quantity())).filter(|(_, quantity)| *quantity > 0)
     }
 
     /// The delivery address, or the concurrent ones between which the shopper has not chosen yet.
@@ -69,17 +67,17 @@ impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
         Ok(self.apply(item, change))
     }
 
-    /// Replaces all of `item`, of a cart that has no undecided checkouts; see [`Line::set`].
+    /// Makes `item` have `quantity` units ([`Line::resized`]), of a cart that has no undecided checkouts; see [`Line::set`].
     ///
     /// # Errors
     /// [`CountersExhausted`].
     pub fn set(&mut self, replica: ReplicaId, item: K, quantity: u64, snapshot: S) -> Outcome<K, S, A> {
         let line = self.line(&item);
-        let change = line.set(&line, &self.context, replica, quantity, snapshot)?;
+        let change = line.set(&line, &self.context, replica, line.resized(quantity, Some(snapshot)))?;
         Ok(self.apply(item, change))
     }
 
-    /// Replaces what `shown` shows of `item`: a view of this cart.
+    /// Makes what `shown` shows of `item` be `quantity` units; it is a view of this cart.
     ///
     /// # Errors
     /// [`CountersExhausted`].
@@ -91,7 +89,9 @@ impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
         quantity: u64,
         snapshot: S,
     ) -> Outcome<K, S, A> {
-        let change = self.line(&item).set(&shown.line(&item), &self.context, replica, quantity, snapshot)?;
+        let shown = shown.line(&item);
+        let units = shown.resized(quantity, Some(snapshot));
+        let change = self.line(&item).set(&shown, &self.context, replica, units)?;
         Ok(self.apply(item, change))
     }
 
@@ -101,7 +101,7 @@ impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
     /// [`CountersExhausted`].
     pub fn remove(&mut self, replica: ReplicaId, item: K) -> Outcome<K, S, A> {
         let line = self.line(&item);
-        let change = line.remove(&line, &self.context, replica)?;
+        let change = line.remove(&line, &self.context, replica, |_| true)?;
         Ok(self.apply(item, change))
     }
 
@@ -110,7 +110,7 @@ impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
     /// # Errors
     /// [`CountersExhausted`].
     pub fn remove_shown(&mut self, shown: &Self, replica: ReplicaId, item: K) -> Outcome<K, S, A> {
-        let change = self.line(&item).remove(&shown.line(&item), &self.context, replica)?;
+        let change = self.line(&item).remove(&shown.line(&item), &self.context, replica, |_| true)?;
         Ok(self.apply(item, change))
     }
 
@@ -243,7 +243,7 @@ impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> Cart<K, S, A> {
 }
 
 /// The state of a replica that has taken in this delta alone. Of bytes from [`crate::codec::encode_cart`] it is the whole cart.
-impl<K: Ord + Clone, S: Ord + Clone, A: Ord + Clone> From<Delta<K, S, A>> for Cart<K, S, A> {
+impl<K: Ord + Clone, S: Denominated, A: Ord + Clone> From<Delta<K, S, A>> for Cart<K, S, A> {
     fn from(delta: Delta<K, S, A>) -> Self {
         Self::from_parts(delta.context, delta.lines).with_address(delta.address)
     }

@@ -11,6 +11,9 @@
 //!              | 1, added, snapshot            a set of which nothing is gone, on top of none
 //!              | 2, added, parts, snapshot     any other add
 //!              | 3, added, parts, count, count * dot, snapshot     any other set: parts gone, sets below it
+//!              | 4, bands, parts               an add at several snapshots
+//!              | 5, bands, parts, count, count * dot      a set at several
+//! bands    = count, count * (units, snapshot)
 //! parts    = count, count * (distance from the end of the one before, length)
 //! address  = version, siblings                 siblings = count, count * (dot, fate, value if it stands)
 //! delta    = version, vector, cloud, count, count * (item, entries), siblings
@@ -23,6 +26,7 @@ mod wire;
 pub use reader::{DecodeError, Reader};
 pub use wire::Wire;
 
+use crate::bands::Denominated;
 use crate::cart::Cart;
 use crate::context::CausalContext;
 use crate::delta::Delta;
@@ -38,6 +42,8 @@ pub const LINES_MAX: usize = 3_000;
 pub const REPLICAS_MAX: usize = 16;
 /// Most entries of one line: of each replica [`crate::validate::OWN_ENTRIES_MAX`].
 pub const ENTRIES_MAX: usize = 1_024;
+/// Most runs of units with one snapshot in an entry: twice what an edit may leave ([`crate::validate::OWN_BANDS_MAX`]).
+pub const BANDS_MAX: usize = 64;
 /// Most ranges of units of one entry: twice what an edit may leave ([`crate::validate::OWN_PARTS_MAX`]), since two regions may have left
 /// different ones.
 pub const PARTS_MAX: usize = 1_024;
@@ -98,7 +104,7 @@ pub fn encode_delta<K: Wire, S: Wire, A: Wire>(delta: &Delta<K, S, A>) -> Vec<u8
 pub fn encode_cart<K, S, A>(cart: &Cart<K, S, A>) -> Vec<u8>
 where
     K: Wire + Ord + Clone,
-    S: Wire + Ord + Clone,
+    S: Wire + Denominated,
     A: Wire + Ord + Clone,
 {
     encode(|out| write_delta(out, cart.context(), cart.lines(), cart.address()))

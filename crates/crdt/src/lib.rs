@@ -20,6 +20,11 @@
 //! ([`Parts`]: ranges of unit numbers). They join by maximum and by union, and what is left is exactly what nobody has taken. Because only
 //! the owner adds, the owner may drop a spent entry ([`Line::retire`]), and a tombstone lives for one round trip.
 //!
+//! # Prices
+//! A unit keeps the snapshot (name, price) at which it was added. An entry has its units' snapshots as runs over their numbers
+//! ([`Bands`]), to which its owner alone appends; whoever names units names their prices. Nothing compares amounts of two currencies: sets
+//! compete within their denomination ([`Denominated`]) only.
+//!
 //! # Checkouts
 //! A checkout holds units of the cart until its order is decided: its *cut* names them, entry by entry. The shopper is shown the
 //! [`Cart::view`], the state without what undecided cuts hold. Whatever a shopper does (remove, set, another checkout) is done to what the
@@ -38,6 +43,7 @@
 //! al., "An optimized conflict-free replicated set", 2012; Almeida, Shoker, Baquero, "Delta state replicated data
 //! types", JPDC 2018.
 
+mod bands;
 mod cart;
 pub mod codec;
 mod context;
@@ -51,6 +57,7 @@ mod parts;
 mod register;
 mod validate;
 
+pub use bands::{Bands, Denominated};
 pub use cart::Cart;
 pub use context::CausalContext;
 pub use contribution::{Contribution, Kind};

@@ -1,5 +1,8 @@
 //! A line of the cart: the entries of one item, and the operations on them.
 
+use std::collections::BTreeMap;
+
+use crate::bands::{Bands, Denominated};
 use crate::context::CausalContext;
 use crate::contribution::{Contribution, Kind};
 use crate::counted;
@@ -49,26 +52,34 @@ impl<S> Line<S> {
     }
 }
 
-impl<S: Ord + Clone> Line<S> {
-    /// Units the shopper sees: all live adds, and of the live sets the largest that stand together. Saturates, is never negative.
+impl<S: Denominated> Line<S> {
+    /// Units the shopper sees: all live adds, and of the live sets of each denomination the largest that stand together. Saturates, is
+    /// never negative.
     pub fn quantity(&self) -> u64 {
-        self.counted().into_iter().fold(0, |sum, (_, units, _)| u64::saturating_add(sum, units))
+        let units = self.counted().into_iter().filter_map(|(_, entry)| entry.live_units());
+        units.fold(0, u64::saturating_add)
     }
 
-    /// The entries that count, with their live units and their snapshots; together they are the quantity.
-    pub fn counted(&self) -> Vec<(Dot, u64, &S)> {
+    /// The entries that count; their live units together are the quantity.
+    pub fn counted(&self) -> Vec<(Dot, &Contribution<S>)> {
         counted::counted(&self.entries)
     }
 
-    /// The snapshot the shopper sees. Concurrent adds may have snapshotted different prices: the least stands everywhere.
-    pub fn snapshot(&self) -> Option<&S> {
-        let live = self.entries.iter().filter(|(_, contribution)| contribution.live_units().is_some());
-        live.map(|(_, contribution)| contribution.snapshot()).min()
+    /// The units the shopper sees by what they were shown as when they were added, in the order of the snapshots.
+    pub fn units(&self) -> BTreeMap<&S, u64> {
+        let mut units = BTreeMap::new();
+        for (_, entry) in self.counted() {
+            for (snapshot, some) in entry.bands.split(&entry.live()) {
+                let sum: &mut u64 = units.entry(snapshot).or_default();
+                *sum = sum.saturating_add(some);
+            }
+        }
+        units
     }
 
     /// Adds `quantity` units as `replica`, which has seen `context`.
     ///
-    /// A live line keeps the snapshot its shopper already sees; `snapshot` is for a line that is new.
+    /// They keep `snapshot`, whatever that of the units before them is.
     ///
     /// # Errors
     /// [`CountersExhausted`].
@@ -84,20 +95,34 @@ impl<S: Ord + Clone> Line<S> {
         self.own(replica).filter(|(_, own)| own.live_units().is_none()).for_each(|(dot, _)| change.context.insert(dot));
         match self.own(replica).find(|(_, own)| own.kind == Kind::Add && own.live_units().is_some()) {
             Some((birth, own)) => {
-                change.put(birth, Contribution { added: own.added.saturating_add(quantity), ..own.clone() });
+                let mut grown = own.clone();
+                grown.bands.push(quantity, snapshot);
+                change.put(birth, grown);
             }
             None => {
-                let snapshot = self.snapshot().cloned().unwrap_or(snapshot);
-                change.put(operation, Contribution::new(Kind::Add, quantity, snapshot));
+                change.put(operation, Contribution::new(Kind::Add, Bands::of(quantity, snapshot)));
             }
         }
         Ok(change)
     }
 
-    /// Replaces what was shown to the shopper by `quantity` units (at least 1; to empty the line call [`Line::remove`]).
+    /// The units that this line would show were there `quantity` of them: those it shows, and more at `snapshot` (none, if it is not given).
+    /// Of too many, those with the greatest snapshots go first; each of the others keeps its own.
+    pub fn resized(&self, quantity: u64, snapshot: Option<S>) -> Bands<S> {
+        let mut left = quantity;
+        let mut bands = Bands::default();
+        for (shown, units) in self.units() {
+            let kept = units.min(left);
+            bands.push(kept, shown.clone());
+            left -= kept;
+        }
+        snapshot.into_iter().for_each(|snapshot| bands.push(left, snapshot));
+        bands
+    }
+
+    /// Replaces what was shown to the shopper by `units` (at least 1; to empty the line call [`Line::remove`]).
     ///
     /// `shown` is this line joined with the cuts of undecided checkouts: what they hide stays, should it show again.
-    /// `snapshot` is for a line that shows nothing.
     ///
     /// # Errors
     /// [`CountersExhausted`].
@@ -106,21 +131,19 @@ impl<S: Ord + Clone> Line<S> {
         shown: &Self,
         context: &CausalContext,
         replica: ReplicaId,
-        quantity: u64,
-        snapshot: S,
+        units: Bands<S>,
     ) -> Result<Change<S>, CountersExhausted> {
         let operation = context.next_dot(replica)?;
-        let mut change = self.without(shown, operation);
+        let mut change = self.without(shown, operation, |_| true);
         let is_hidden = |(dot, entry): &(Dot, &Contribution<S>)| {
             entry.kind != Kind::Add && entry.live_units().is_some() && shown.live(*dot).is_empty()
         };
         let atop = self.entries.iter().filter(is_hidden).map(|(dot, _)| dot).collect();
-        let snapshot = shown.snapshot().cloned().unwrap_or(snapshot);
-        change.put(operation, Contribution::new(Kind::Set { atop }, quantity, snapshot));
+        change.put(operation, Contribution::new(Kind::Set { atop }, units));
         Ok(change)
     }
 
-    /// Removes what was shown to the shopper, and nothing else; `shown` as for [`Line::set`].
+    /// Removes what was shown to the shopper with a `wanted` snapshot, and nothing else; `shown` as for [`Line::set`].
     ///
     /// # Errors
     /// [`CountersExhausted`].
@@ -129,8 +152,9 @@ impl<S: Ord + Clone> Line<S> {
         shown: &Self,
         context: &CausalContext,
         replica: ReplicaId,
+        wanted: impl Fn(&S) -> bool,
     ) -> Result<Change<S>, CountersExhausted> {
-        Ok(self.without(shown, context.next_dot(replica)?))
+        Ok(self.without(shown, context.next_dot(replica)?, wanted))
     }
 
     /// Drops `replica`'s own spent entries, if it has any: nobody else ever adds to them, so they are done with.
@@ -159,18 +183,18 @@ impl<S: Ord + Clone> Line<S> {
         let mut both = Self::default();
         for (dot, entry) in self.entries.iter() {
             let Some(theirs) = other.entries.get(dot) else { continue };
-            let left = entry.gone.common(&theirs.gone).rest_of(entry.added);
+            let left = entry.gone.common(&theirs.gone).rest_of(entry.added());
             both.entries.insert(dot, Contribution { gone: left, ..entry.clone() });
         }
         both.quantity()
     }
 
-    /// The change that removes everything that `shown` shows. What nothing is left of is dropped, of an add by its owner alone: anybody
+    /// The change that removes everything `wanted` that `shown` shows. What nothing is left of is dropped, of an add by its owner alone: anybody
     /// else would drop what the owner is adding to it.
-    fn without(&self, shown: &Self, operation: Dot) -> Change<S> {
+    fn without(&self, shown: &Self, operation: Dot, wanted: impl Fn(&S) -> bool) -> Change<S> {
         let mut change = Change::of(operation);
         for (dot, entry) in self.entries.iter() {
-            let seen = shown.live(dot);
+            let seen = shown.live(dot).common(&entry.bands.parts(&wanted));
             let may_drop = dot.replica == operation.replica || entry.kind != Kind::Add;
             if may_drop && seen == entry.live() {
                 change.context.insert(dot);

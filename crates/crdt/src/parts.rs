@@ -22,6 +22,11 @@ impl Parts {
         if units == 0 { Self::none() } else { Self { ranges: vec![(0, units)] } }
     }
 
+    /// The units from `from` on and below `until`.
+    pub(crate) fn range(from: u64, until: u64) -> Self {
+        if from < until { Self { ranges: vec![(from, until)] } } else { Self::none() }
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()

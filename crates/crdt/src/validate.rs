@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::codec::{DOTS_MAX, ENTRIES_MAX, PARTS_MAX, REPLICAS_MAX};
+use crate::codec::{BANDS_MAX, DOTS_MAX, ENTRIES_MAX, PARTS_MAX, REPLICAS_MAX};
 use crate::context::CausalContext;
 use crate::delta::Delta;
 use crate::dot::{Dot, ReplicaId};
@@ -49,6 +49,9 @@ pub const OWN_ENTRIES_MAX: usize = ENTRIES_MAX / REPLICAS_MAX;
 /// ranges would be gone than these.
 pub const OWN_PARTS_MAX: usize = PARTS_MAX / 2;
 
+/// Most runs of prices of one entry that an edit leaves. A line that two regions added to has at most [`BANDS_MAX`] prices.
+pub const OWN_BANDS_MAX: usize = BANDS_MAX / 2;
+
 /// What a join or an edit made is larger than the decoders let in, so it must not be stored: nobody could read it again.
 ///
 /// Honest replicas do not come near by joining, since [`has_room`] bounds their edits. Deltas that pass one by one can still add up to it
@@ -61,6 +64,9 @@ pub enum Overgrown {
     /// A line has too many entries.
     #[error("line of {0} entries is too large")]
     Line(usize),
+    /// An entry has units at too many prices.
+    #[error("entry of {0} runs of prices is too large")]
+    Bands(usize),
     /// An entry has its units taken in too many parts.
     #[error("entry of {0} parts is too large")]
     Parts(usize),
@@ -104,6 +110,10 @@ pub fn has_room<'a, S: 'a>(
     let own = line.entries().filter(|(dot, _)| dot.replica == replica).count();
     if own > OWN_ENTRIES_MAX {
         return Err(Overgrown::Line(own));
+    }
+    let bands = line.entries().map(|(_, entry)| entry.bands.runs().len()).max().unwrap_or(0);
+    if bands > OWN_BANDS_MAX {
+        return Err(Overgrown::Bands(bands));
     }
     let mut parts: BTreeMap<Dot, usize> = BTreeMap::new();
     let held = cuts.into_iter().flat_map(Line::entries);

@@ -3,6 +3,8 @@
 
 mod world;
 
+use std::collections::BTreeMap;
+
 use crdt::codec::{
     DecodeError, ENTRIES_MAX, FORMAT_VERSION, Wire as _, decode_address, decode_context, decode_delta, decode_line,
     encode_address, encode_cart, encode_context, encode_delta, encode_line,
@@ -126,7 +128,7 @@ fn a_decoder_with_two_forms_of_a_value_is_caught_and_shrunk() {
 
 #[test]
 fn each_way_to_be_malformed_has_its_own_error() {
-    let cases: [(&str, &[u8], DecodeError); 20] = [
+    let cases: [(&str, &[u8], DecodeError); 24] = [
         ("empty", &[], DecodeError::Truncated),
         ("from the future", &[2, 0, 0, 0, 0], DecodeError::UnknownVersion(2)),
         ("bytes left over", &[1, 0, 0, 0, 0, 7], DecodeError::TrailingBytes(1)),
@@ -147,6 +149,10 @@ fn each_way_to_be_malformed_has_its_own_error() {
         ("the first units in the form for others", &add_in_parts(&[1, 0, 1]), DecodeError::NotCanonical),
         ("a set of nothing gone, on none, in parts", &in_a_line(&[3, 2, 0, 0, 7]), DecodeError::NotCanonical),
         ("sets below out of order", &in_a_line(&[3, 2, 0, 2, 1, 2, 1, 1, 7]), DecodeError::NotCanonical),
+        ("one band", &in_a_line(&[4, 1, 2, 7, 0]), DecodeError::NotCanonical),
+        ("bands of one price side by side", &in_a_line(&[4, 2, 2, 7, 1, 7, 0]), DecodeError::NotCanonical),
+        ("a part beyond the bands", &in_a_line(&[4, 2, 1, 7, 1, 8, 1, 1, 2]), DecodeError::UnitsOutOfRange),
+        ("more bands than fit", &in_a_line(&[5, 65]), DecodeError::TooLong(65)),
         ("an unknown fate", &[1, 0, 0, 0, 1, 1, 1, 2, 1], DecodeError::UnknownKind(2)),
         ("two siblings of one replica", &[1, 0, 0, 0, 2, 1, 1, 0, 1, 1, 2, 0, 2], DecodeError::NotCanonical),
         ("siblings out of order", &[1, 0, 0, 0, 2, 2, 1, 0, 1, 1, 1, 0, 2], DecodeError::NotCanonical),
@@ -173,12 +179,38 @@ fn bytes_of_an_earlier_version_mean_what_they_meant_and_are_written_again_as_the
     let add = [FORMAT_VERSION, 1, 1, 3, 0, 5, 2, 7];
     let line = decode_line::<Price>(&add).unwrap();
     let (dot, entry) = line.entries().next().unwrap();
-    assert_eq!((dot, &entry.kind, entry.added, &entry.gone), (Dot::new(id(0), 3), &Kind::Add, 5, &Parts::first(2)));
+    assert_eq!((dot, &entry.kind, entry.added(), &entry.gone), (Dot::new(id(0), 3), &Kind::Add, 5, &Parts::first(2)));
     assert_eq!((line.quantity(), encode_line(&line)), (3, add.to_vec()));
 
     let set = [FORMAT_VERSION, 1, 1, 4, 1, 5, 7];
     let line = decode_line::<Price>(&set).unwrap();
     assert_eq!((line.quantity(), encode_line(&line)), (5, set.to_vec()));
+}
+
+/// The form of today, for ever: an add of one unit at 7 and two at 9 of which the first is gone, and a set of one at 7 and one at 9.
+#[test]
+fn units_at_several_prices_have_a_form_of_their_own() {
+    let add = [FORMAT_VERSION, 1, 1, 3, 4, 2, 1, 7, 2, 9, 1, 0, 1];
+    let line = decode_line::<Price>(&add).unwrap();
+    assert_eq!(line.units(), BTreeMap::from([(&Price(9), 2)]));
+    assert_eq!(encode_line(&line), add);
+    let set = [FORMAT_VERSION, 1, 1, 4, 5, 2, 1, 7, 1, 9, 0, 0];
+    let line = decode_line::<Price>(&set).unwrap();
+    assert_eq!(line.units(), BTreeMap::from([(&Price(7), 1), (&Price(9), 1)]));
+    assert_eq!(encode_line(&line), set);
+}
+
+#[test]
+fn a_line_that_was_added_to_at_too_many_prices_is_found_out_before_it_is_stored() {
+    let mut state = State::default();
+    let fits = |state: &State| has_room(state.lines().next().unwrap().1, [], id(0));
+    for price in 1..=32 {
+        state.add(id(0), 1, 1, Price(price)).unwrap();
+        assert_eq!(fits(&state), Ok(()));
+    }
+    state.add(id(0), 1, 1, Price(33)).unwrap();
+    assert_eq!(fits(&state), Err(Overgrown::Bands(33)));
+    assert!(decode(&bytes(&state)).is_ok(), "it can still be read");
 }
 
 /// An add and a set, each ordered before the next one, and every second order rejected: as many entries and parts as edits leave.
@@ -189,7 +221,7 @@ fn an_edit_that_would_outgrow_its_decoder_is_found_out_before_it_is_stored() {
     let mut refused = None;
     for _ in 0..1_000 {
         let shown = state.view(&cuts);
-        state.set_shown(&shown, id(0), 1, 2, 7).unwrap();
+        state.set_shown(&shown, id(0), 1, 2, Price(7)).unwrap();
         let (operation, cut) = state.view(&cuts).cut(id(0)).unwrap();
         state.join_delta(&Change::tick(operation));
         cuts.push(cut);
@@ -203,7 +235,7 @@ fn an_edit_that_would_outgrow_its_decoder_is_found_out_before_it_is_stored() {
     }
     assert_eq!(refused, Some(Overgrown::Line(65)));
     // All of them rejected: all show, and the next removal makes the line as small as ever.
-    assert_eq!(state.visible().next(), Some((&1, 130, &7)));
+    assert_eq!(state.visible().next(), Some((&1, 130)));
     state.remove(id(0), 1).unwrap();
     assert_eq!(state.lines().count(), 0);
 }
@@ -213,7 +245,7 @@ fn units_taken_in_too_many_parts_are_found_out_before_they_are_stored() {
     let mut state = State::default();
     let mut cuts: Vec<Change> = Vec::new();
     for order in 0..1_024 {
-        state.add(id(0), 1, 1, 7).unwrap();
+        state.add(id(0), 1, 1, Price(7)).unwrap();
         let (_, cut) = state.view(&cuts).cut(id(0)).unwrap();
         // Every second order is placed at once, the others stay open.
         if order % 2 == 0 {
@@ -247,7 +279,7 @@ fn a_delta_naming_operations_that_we_never_performed_is_refused() {
 
 #[test]
 fn a_delta_with_an_entry_outside_its_context_is_refused() {
-    let mut change = Line::<Price>::default().add(&CausalContext::new(), id(1), 2, 100).unwrap();
+    let mut change = Line::<Price>::default().add(&CausalContext::new(), id(1), 2, Price(100)).unwrap();
     change.context = CausalContext::new();
     let refused = validate_from_peer(&Change::of_line(1, change), id(0), &CausalContext::new());
     assert_eq!(refused, Err(HostileDelta::EntryOutsideContext(Dot::new(id(1), 1))));

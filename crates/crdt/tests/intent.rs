@@ -6,16 +6,21 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crdt::Denominated;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use world::broken::{FORGETTING_THE_ADDRESS, RETIRING_FOR_OTHERS, WITHOUT_CONTEXT, is_caught};
-use world::{Address, Change, Item, Joins, REAL, State, Step, World, id, steps};
+use world::{Address, Change, Item, Joins, Price, REAL, State, Step, World, id, may_set, prices, steps};
 
 type OperationId = usize;
+type Currency = u64;
+/// Units by price.
+type Prices = BTreeMap<Price, u64>;
 
 enum Kind {
-    Add(Item, u64),
-    Set(Item, u64),
+    Add(Item, u64, Price),
+    /// Units by price: what its author was shown, made as many as were asked for.
+    Set(Item, Prices),
     Remove(Item),
     /// An order took every line that was seen.
     Checkout,
@@ -47,10 +52,17 @@ impl Model {
         Self { seen, decided, ..Self::default() }
     }
 
-    fn perform(&mut self, step: &Step) {
+    /// `shown` is what the world shows of the item of a set: of two equally large sets either counts, and the model does not know which.
+    fn perform(&mut self, step: &Step, shown: Option<Prices>) {
         match step {
-            Step::Add { replica, item, quantity, .. } => drop(self.see(*replica, Kind::Add(*item, *quantity))),
-            Step::Set { replica, item, quantity, .. } => drop(self.see(*replica, Kind::Set(*item, *quantity))),
+            Step::Add { replica, item, quantity, price } => {
+                self.see(*replica, Kind::Add(*item, *quantity, *price));
+            }
+            Step::Set { replica, item, quantity, price } => {
+                if let Some(shown) = shown {
+                    self.see(*replica, Kind::Set(*item, resized(&shown, *quantity, *price)));
+                }
+            }
             Step::Remove { replica, item } => drop(self.see(*replica, Kind::Remove(*item))),
             Step::Assign { replica, address } => drop(self.see(*replica, Kind::Assign(*address))),
             Step::Clear { replica } => drop(self.see(*replica, Kind::Clear)),
@@ -86,7 +98,7 @@ impl Model {
 
     fn item(&self, operation: OperationId) -> Option<Item> {
         match self.operations[operation].kind {
-            Kind::Add(item, _) | Kind::Set(item, _) => Some(item),
+            Kind::Add(item, ..) | Kind::Set(item, _) => Some(item),
             _ => None,
         }
     }
@@ -96,8 +108,8 @@ impl Model {
         let Some(item) = self.item(operation) else { return false };
         let takes = |later: &OperationId| {
             let by = &self.operations[*later];
-            let takes = match by.kind {
-                Kind::Set(taken, _) | Kind::Remove(taken) => taken == item,
+            let takes = match &by.kind {
+                Kind::Set(taken, _) | Kind::Remove(taken) => *taken == item,
                 Kind::Checkout => self.decided[replica].get(later) != Some(&false),
                 Kind::Add(..) | Kind::Assign(_) | Kind::Clear => false,
             };
@@ -106,32 +118,48 @@ impl Model {
         self.seen[replica].contains(&operation) && !self.seen[replica].iter().any(takes)
     }
 
-    /// Adds that are shown sum up. Of the sets that are shown the largest counts, with those below it that its author knew of and was not
-    /// shown, because an order held them then.
-    fn quantities(&self, replica: usize) -> BTreeMap<Item, u64> {
-        let shown: Vec<OperationId> =
-            (0..self.operations.len()).filter(|&operation| self.is_shown(replica, operation)).collect();
-        let mut adds = BTreeMap::new();
-        let mut sets: BTreeMap<Item, u64> = BTreeMap::new();
-        let mut stacked: BTreeMap<OperationId, u64> = BTreeMap::new();
-        for operation in shown {
-            match self.operations[operation].kind {
-                Kind::Add(item, quantity) => *adds.entry(item).or_insert(0) += quantity,
-                Kind::Set(item, quantity) => {
+    /// Adds that are shown sum up, each unit at its price. Of the sets that are shown the largest of each currency counts, with those below
+    /// it that its author knew of and was not shown, because an order held them then. Of sets that are equally large any may count.
+    fn answers(&self, replica: usize) -> BTreeMap<(Item, Currency), Vec<Prices>> {
+        let mut adds: BTreeMap<(Item, Currency), Prices> = BTreeMap::new();
+        let mut stacked: BTreeMap<OperationId, (Item, Currency, u64, Vec<Prices>)> = BTreeMap::new();
+        for operation in (0..self.operations.len()).filter(|&operation| self.is_shown(replica, operation)) {
+            match &self.operations[operation].kind {
+                Kind::Add(item, quantity, price) => {
+                    let units = adds.entry((*item, price.denomination())).or_default();
+                    *units.entry(*price).or_default() += quantity;
+                }
+                Kind::Set(item, units) => {
+                    let currency = units.keys().next().unwrap().denomination();
                     // Operations are numbered as they happened, so what it stands on was looked at before.
-                    let known = stacked.iter().filter(|(below, _)| {
-                        self.item(**below) == Some(item) && self.operations[operation].saw.contains(below)
+                    let known = stacked.iter().filter(|(below, (of, in_currency, ..))| {
+                        (*of, *in_currency) == (*item, currency) && self.operations[operation].saw.contains(below)
                     });
-                    let height = quantity + known.map(|(_, height)| *height).max().unwrap_or(0);
-                    stacked.insert(operation, height);
-                    let largest = sets.entry(item).or_insert(0);
-                    *largest = height.max(*largest);
+                    let (height, below) = highest(known.map(|(_, (_, _, height, answers))| (*height, answers)));
+                    let answers = below.iter().map(|below| sum(units, below)).collect();
+                    let height = height + units.values().sum::<u64>();
+                    stacked.insert(operation, (*item, currency, height, answers));
                 }
                 _ => {}
             }
         }
-        sets.into_iter().for_each(|(item, quantity)| *adds.entry(item).or_insert(0) += quantity);
-        adds
+        let sets = stacked.values().map(|(item, currency, ..)| (*item, *currency));
+        let keys: BTreeSet<(Item, Currency)> = adds.keys().copied().chain(sets).collect();
+        let answer = |key: (Item, Currency)| {
+            let sets = stacked.values().filter(|(item, currency, ..)| (*item, *currency) == key);
+            let (_, largest) = highest(sets.map(|(_, _, height, answers)| (*height, answers)));
+            let adds = adds.get(&key).cloned().unwrap_or_default();
+            (key, largest.iter().map(|set| sum(set, &adds)).collect())
+        };
+        keys.into_iter().map(answer).collect()
+    }
+
+    fn quantities(&self, replica: usize) -> BTreeMap<Item, u64> {
+        let mut quantities = BTreeMap::new();
+        for ((item, _), answers) in self.answers(replica) {
+            *quantities.entry(item).or_insert(0) += answers[0].values().sum::<u64>();
+        }
+        quantities
     }
 
     /// Addresses that no assignment or clearing had seen, each as often as it was assigned.
@@ -153,8 +181,48 @@ impl Model {
     }
 }
 
+/// What a set makes of what is shown: of too many units the dearest go first, and those that are missing have the price of now.
+fn resized(shown: &Prices, quantity: u64, price: Price) -> Prices {
+    let mut left = quantity;
+    let mut units = Prices::new();
+    for (price, shown) in shown {
+        let kept = left.min(*shown);
+        units.extend((kept > 0).then_some((*price, kept)));
+        left -= kept;
+    }
+    if left > 0 {
+        *units.entry(price).or_default() += left;
+    }
+    units
+}
+
+fn sum(one: &Prices, other: &Prices) -> Prices {
+    let mut sum = one.clone();
+    other.iter().for_each(|(price, units)| *sum.entry(*price).or_default() += units);
+    sum
+}
+
+/// The greatest height, and all that reach it; nothing at all is one answer.
+fn highest<'a>(those: impl Iterator<Item = (u64, &'a Vec<Prices>)>) -> (u64, Vec<Prices>) {
+    let those: Vec<_> = those.collect();
+    let Some(most) = those.iter().map(|(height, _)| *height).max() else { return (0, vec![Prices::new()]) };
+    let reach = those.into_iter().filter(|(height, _)| *height == most);
+    (most, reach.flat_map(|(_, answers)| answers.clone()).collect())
+}
+
 fn quantities(state: &State) -> BTreeMap<Item, u64> {
-    state.visible().map(|(item, quantity, _)| (*item, quantity)).collect()
+    state.visible().map(|(item, quantity)| (*item, quantity)).collect()
+}
+
+/// What is shown of each item in each currency.
+fn by_currency(state: &State) -> BTreeMap<(Item, Currency), Prices> {
+    let mut shown: BTreeMap<(Item, Currency), Prices> = BTreeMap::new();
+    for (item, units) in prices(state) {
+        for (price, units) in units {
+            shown.entry((item, price.denomination())).or_default().insert(price, units);
+        }
+    }
+    shown
 }
 
 fn addresses(state: &State) -> Vec<Address> {
@@ -163,14 +231,26 @@ fn addresses(state: &State) -> Vec<Address> {
     addresses
 }
 
+/// What a set is decided on; nothing where it is not allowed.
+fn shown_to_a_set(world: &World, step: &Step) -> Option<Prices> {
+    let Step::Set { replica, item, quantity, price } = step else { return None };
+    let view = world.view(*replica);
+    may_set(&view, *item, *quantity, *price).then(|| prices(&view).remove(item).unwrap_or_default())
+}
+
 fn shows_what_was_meant(steps: &[Step], joins: Joins) -> Result<(), TestCaseError> {
     let (mut world, mut model) = (World::with(3, joins), Model::new(3));
     for step in steps {
+        let shown = shown_to_a_set(&world, step);
         world.perform(step);
-        model.perform(step);
+        model.perform(step, shown);
         for replica in 0..world.states.len() {
             let view = world.view(replica);
             prop_assert_eq!(quantities(&view), model.quantities(replica), "replica {} after {:?}", replica, step);
+            let (shown, answers) = (by_currency(&view), model.answers(replica));
+            let agree = shown.len() == answers.len()
+                && shown.iter().all(|(key, units)| answers.get(key).is_some_and(|answers| answers.contains(units)));
+            prop_assert!(agree, "replica {} after {:?} shows {:?}, not {:?}", replica, step, shown, answers);
             prop_assert_eq!(addresses(&view), model.addresses(replica), "replica {} after {:?}", replica, step);
         }
     }
@@ -201,7 +281,7 @@ fn a_join_that_loses_an_intent_is_caught_and_shrunk() {
 /// Two replicas that have both seen 2 units of item 1, added by the first.
 fn both_have_seen_two() -> (State, State) {
     let mut east = State::default();
-    east.add(id(0), 1, 2, 100).unwrap();
+    east.add(id(0), 1, 2, Price(100)).unwrap();
     let mut west = State::default();
     west.join(&east);
     (east, west)
@@ -218,8 +298,8 @@ fn meet(mut east: State, mut west: State) -> BTreeMap<Item, u64> {
 #[test]
 fn concurrent_adds_sum() {
     let (mut east, mut west) = both_have_seen_two();
-    east.add(id(0), 1, 2, 100).unwrap();
-    west.add(id(1), 1, 3, 100).unwrap();
+    east.add(id(0), 1, 2, Price(100)).unwrap();
+    west.add(id(1), 1, 3, Price(100)).unwrap();
     assert_eq!(meet(east, west), BTreeMap::from([(1, 7)]));
 }
 
@@ -228,16 +308,16 @@ fn concurrent_adds_sum() {
 fn a_remove_undoes_exactly_the_part_it_saw_of_a_growing_entry() {
     let (mut east, mut west) = both_have_seen_two();
     west.remove(id(1), 1).unwrap();
-    east.add(id(0), 1, 3, 100).unwrap();
+    east.add(id(0), 1, 3, Price(100)).unwrap();
     assert_eq!(meet(east, west), BTreeMap::from([(1, 3)]));
 }
 
 #[test]
 fn of_two_concurrent_sets_the_larger_stands_with_concurrent_adds_on_top() {
     let (mut east, mut west) = both_have_seen_two();
-    east.set(id(0), 1, 4, 100).unwrap();
-    west.set(id(1), 1, 6, 100).unwrap();
-    east.add(id(0), 1, 1, 100).unwrap();
+    east.set(id(0), 1, 4, Price(100)).unwrap();
+    west.set(id(1), 1, 6, Price(100)).unwrap();
+    east.add(id(0), 1, 1, Price(100)).unwrap();
     assert_eq!(meet(east, west), BTreeMap::from([(1, 7)]));
 }
 
@@ -246,8 +326,8 @@ fn an_add_made_while_a_checkout_is_undecided_stays_in_the_cart() {
     let (mut east, mut west) = both_have_seen_two();
     let (operation, cut) = east.cut(id(0)).unwrap();
     east.join_delta(&crdt::Delta::tick(operation));
-    east.add(id(0), 1, 3, 100).unwrap();
-    west.add(id(1), 1, 4, 100).unwrap();
+    east.add(id(0), 1, 3, Price(100)).unwrap();
+    west.add(id(1), 1, 4, Price(100)).unwrap();
     east.join_delta(&cut);
     east.join_delta(&cut);
     assert_eq!(meet(east, west), BTreeMap::from([(1, 7)]));
@@ -266,8 +346,8 @@ fn two_checkouts_that_overlap_are_independent_whatever_becomes_of_each_and_in_an
     for (first, second, swapped) in [0, 1, 2, 3, 4, 5, 6, 7].map(|at| (at & 1 > 0, at & 2 > 0, at & 4 > 0)) {
         let (mut east, mut west) = both_have_seen_two();
         let one = begun(&mut east, &[]);
-        east.add(id(0), 1, 3, 100).unwrap();
-        east.add(id(0), 2, 1, 100).unwrap();
+        east.add(id(0), 1, 3, Price(100)).unwrap();
+        east.add(id(0), 2, 1, Price(100)).unwrap();
         let two = begun(&mut east, &[&one]);
         assert_eq!(quantities(&east.view([&one, &two])), BTreeMap::new(), "both hold what they were shown");
         let outcomes = [(&one, first), (&two, second)];
@@ -289,10 +369,10 @@ fn an_edit_while_a_checkout_is_undecided_leaves_alone_what_it_holds() {
     type Edit = fn(&mut State, &State);
     let nothing: Edit = |_, _| {};
     let remove: Edit = |state, shown| drop(state.remove_shown(shown, id(0), 1).unwrap());
-    let set_2: Edit = |state, shown| drop(state.set_shown(shown, id(0), 1, 2, 100).unwrap());
-    let set_4: Edit = |state, shown| drop(state.set_shown(shown, id(0), 1, 4, 100).unwrap());
-    let add_2: Edit = |state, _| drop(state.add(id(0), 1, 2, 100).unwrap());
-    let set_5: Edit = |state, _| drop(state.set(id(0), 1, 5, 100).unwrap());
+    let set_2: Edit = |state, shown| drop(state.set_shown(shown, id(0), 1, 2, Price(100)).unwrap());
+    let set_4: Edit = |state, shown| drop(state.set_shown(shown, id(0), 1, 4, Price(100)).unwrap());
+    let add_2: Edit = |state, _| drop(state.add(id(0), 1, 2, Price(100)).unwrap());
+    let set_5: Edit = |state, _| drop(state.set(id(0), 1, 5, Price(100)).unwrap());
     // What was ordered, the units added since, the edit, then what shows: undecided, placed, rejected.
     let cases = [
         (add_2, 3, nothing, [3, 3, 5]),
@@ -306,7 +386,7 @@ fn an_edit_while_a_checkout_is_undecided_leaves_alone_what_it_holds() {
         let mut state = State::default();
         ordered(&mut state, &State::default());
         let cut = begun(&mut state, &[]);
-        state.add(id(0), 1, added, 100).unwrap();
+        state.add(id(0), 1, added, Price(100)).unwrap();
         let shown = state.view([&cut]);
         edit(&mut state, &shown);
         let mut placed = state.clone();
@@ -320,13 +400,13 @@ fn an_edit_while_a_checkout_is_undecided_leaves_alone_what_it_holds() {
 #[test]
 fn sets_stand_on_what_was_hidden_from_them_and_compete_with_what_they_did_not_know() {
     let (mut east, mut west) = both_have_seen_two();
-    east.set(id(0), 1, 5, 100).unwrap();
+    east.set(id(0), 1, 5, Price(100)).unwrap();
     west.join(&east);
     let cut = begun(&mut east, &[]);
     let shown = east.view([&cut]);
-    east.set_shown(&shown, id(0), 1, 2, 100).unwrap();
+    east.set_shown(&shown, id(0), 1, 2, Price(100)).unwrap();
     assert_eq!(quantities(&east), BTreeMap::from([(1, 7)]), "the order is rejected");
-    west.set(id(1), 1, 6, 100).unwrap();
+    west.set(id(1), 1, 6, Price(100)).unwrap();
     assert_eq!(meet(east, west), BTreeMap::from([(1, 6)]));
 }
 
@@ -348,19 +428,72 @@ fn a_spent_entry_is_dropped_by_its_owner_and_a_new_one_counts_from_zero() {
     assert_eq!(east.lines().count(), 1, "spent, but its owner has not dropped it yet");
     assert_eq!(east.retire(id(0)).len(), 1);
     assert_eq!(east.lines().count(), 0);
-    east.add(id(0), 1, 5, 100).unwrap();
+    east.add(id(0), 1, 5, Price(100)).unwrap();
     assert_eq!(meet(east, west), BTreeMap::from([(1, 5)]));
 }
 
+fn units(state: &State) -> Vec<(u64, u64)> {
+    prices(state).remove(&1).unwrap_or_default().into_iter().map(|(price, units)| (price.0, units)).collect()
+}
+
 #[test]
-fn a_live_line_keeps_the_price_it_was_added_at_and_of_two_the_lower_stands() {
+fn each_unit_keeps_the_price_at_which_it_was_added_whichever_way_the_price_went() {
+    for (before, after) in [(250, 300), (300, 250)] {
+        let (mut east, mut west) = (State::default(), State::default());
+        east.add(id(0), 1, 1, Price(before)).unwrap();
+        west.join(&east);
+        east.add(id(0), 1, 2, Price(after)).unwrap();
+        west.add(id(1), 1, 4, Price(after)).unwrap();
+        east.join(&west);
+        let mut expected = vec![(before, 1), (after, 6)];
+        expected.sort_unstable();
+        assert_eq!(units(&east), expected);
+        assert_eq!(east.lines().next().unwrap().1.entries().count(), 2, "one entry of each replica");
+    }
+}
+
+#[test]
+fn a_set_raises_at_the_price_of_now_and_lowers_by_the_dearest() {
+    let mut state = State::default();
+    state.add(id(0), 1, 2, Price(250)).unwrap();
+    state.set(id(0), 1, 5, Price(300)).unwrap();
+    assert_eq!(units(&state), [(250, 2), (300, 3)]);
+    state.set(id(0), 1, 6, Price(200)).unwrap();
+    assert_eq!(units(&state), [(200, 1), (250, 2), (300, 3)]);
+    state.set(id(0), 1, 2, Price(100)).unwrap();
+    assert_eq!(units(&state), [(200, 1), (250, 1)]);
+}
+
+/// A checkout takes the units it was shown at the prices it was shown, however the entry grows meanwhile.
+#[test]
+fn a_cut_takes_units_at_the_prices_that_were_shown() {
+    let mut state = State::default();
+    state.add(id(0), 1, 2, Price(250)).unwrap();
+    let (_, cut) = state.cut(id(0)).unwrap();
+    state.add(id(0), 1, 3, Price(300)).unwrap();
+    assert_eq!(units(&state.view([&cut])), [(300, 3)]);
+    assert_eq!(units(&state), [(250, 2), (300, 3)]);
+    state.join_delta(&cut);
+    assert_eq!(units(&state), [(300, 3)]);
+}
+
+/// 70.00 in one currency and 9,000 in another, set at once: neither is more than the other.
+#[test]
+fn sets_in_two_currencies_are_not_compared_and_both_show_until_one_is_removed() {
     let (mut east, mut west) = (State::default(), State::default());
-    east.add(id(0), 1, 1, 250).unwrap();
-    east.add(id(0), 1, 1, 300).unwrap();
-    assert_eq!(east.visible().collect::<Vec<_>>(), [(&1, 2, &250)]);
-    west.add(id(1), 1, 1, 240).unwrap();
+    east.set(id(0), 1, 5, Price(70)).unwrap();
+    west.set(id(1), 1, 3, Price(1_009)).unwrap();
+    let before = east.clone();
     east.join(&west);
-    assert_eq!(east.visible().collect::<Vec<_>>(), [(&1, 3, &240)]);
+    west.join(&before);
+    assert_eq!(east, west);
+    assert_eq!(units(&east), [(70, 5), (1_009, 3)]);
+    let line = east.lines().next().unwrap().1.clone();
+    let removed = line.remove(&line, east.context(), id(0), |price| price.denomination() == 1).unwrap();
+    east.join_delta(&Change::of_line(1, removed));
+    assert_eq!(units(&east), [(70, 5)]);
+    west.join(&east);
+    assert_eq!(units(&west), [(70, 5)]);
 }
 
 #[test]

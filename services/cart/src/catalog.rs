@@ -1,50 +1,38 @@
 //! Snapshots of offers, from the catalogue.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::client::Dependency;
 use contracts::catalog::v1::GetOfferRequest;
 use contracts::catalog::v1::catalog_service_client::CatalogServiceClient;
 use ids::OfferId;
-use moka::future::Cache;
 use money::Money;
 use tonic::Status;
 
 use crate::domain::Snapshot;
 
-/// How old a price may be when it is snapshotted. A shopper may get the price of ten seconds ago; the cart shows what it will
-/// charge, so nobody is charged a price they did not see.
-const FRESH_FOR: Duration = Duration::from_secs(10);
-/// Offers remembered. By the limits on an offer's fields each is some 400 bytes at most, so 4 MB.
-const OFFERS_MAX: u64 = 10_000;
 /// Longest look-up. The catalogue is in the same region.
 const DEADLINE: Duration = Duration::from_secs(1);
 
-/// The catalogue, seen through a small cache: look-ups of one offer at the same time become one call.
+/// The catalogue of this region.
+///
+/// Each add asks it. A price that is remembered, however shortly, is not the one that the shopper is shown beside it once it has changed.
 #[derive(Clone)]
 pub struct Catalog {
     dependency: Dependency,
-    offers: Cache<OfferId, Snapshot>,
 }
 
 impl Catalog {
     /// The catalogue behind `dependency`.
-    pub fn new(dependency: Dependency) -> Self {
-        let offers = Cache::builder().max_capacity(OFFERS_MAX).time_to_live(FRESH_FOR).build();
-        Self { dependency, offers }
+    pub const fn new(dependency: Dependency) -> Self {
+        Self { dependency }
     }
 
-    /// The offer as it is now, give or take [`FRESH_FOR`].
+    /// The offer as it is now.
     ///
     /// # Errors
-    /// NOT_FOUND (OFFER_NOT_FOUND), or why the catalogue did not answer. Failures are not remembered.
+    /// NOT_FOUND (OFFER_NOT_FOUND), or why the catalogue did not answer.
     pub async fn snapshot(&self, offer_id: &OfferId) -> Result<Snapshot, Status> {
-        let fetched = self.offers.try_get_with_by_ref(offer_id, self.fetch(offer_id)).await;
-        fetched.map_err(|status: Arc<Status>| (*status).clone())
-    }
-
-    async fn fetch(&self, offer_id: &OfferId) -> Result<Snapshot, Status> {
         let request = GetOfferRequest { offer_id: offer_id.to_string() };
         let get_offer = |channel| {
             let request = request.clone();

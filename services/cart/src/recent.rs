@@ -4,15 +4,16 @@
 //! (the cart's revision and the line's bytes must still be those), and whatever is *refused* on it is decided anew on a fresh
 //! read. So a stale memory costs a round trip and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crdt::CausalContext;
 use ids::{CartId, CustomerId};
 use moka::future::Cache;
+use money::Currency;
 
-use crate::domain::{EditedLine, Item, LineEntries, LineState};
+use crate::domain::{EditedLine, Item, LineEntries, LineState, currencies_of_line};
 use crate::store::LoadedLine;
 
 /// Lines remembered in all. A line with its snapshot is some 200 bytes, so 10 MB.
@@ -30,6 +31,8 @@ struct Seen {
     revision: i64,
     context: CausalContext,
     line_count: usize,
+    /// Of the whole cart, or more than that: what is refused for them is decided on a fresh read.
+    currencies: BTreeSet<Currency>,
     lines: HashMap<Item, LineEntries>,
     /// A line that is not in `lines` is not in the cart.
     complete: bool,
@@ -63,6 +66,7 @@ impl RecentCarts {
                 line,
                 undecided_cuts: Vec::new(),
                 line_count: seen.line_count,
+                other_currencies: seen.currencies.clone(),
             },
             stored: None,
         })
@@ -75,6 +79,7 @@ impl RecentCarts {
             revision: 0,
             context: CausalContext::new(),
             line_count: 0,
+            currencies: BTreeSet::new(),
             lines: HashMap::new(),
             complete: true,
         };
@@ -95,11 +100,12 @@ impl RecentCarts {
                 revision: loaded.revision,
                 context: CausalContext::new(),
                 line_count: 0,
+                currencies: BTreeSet::new(),
                 lines: HashMap::new(),
                 complete: false,
             })),
         };
-        seen.lock().unwrap_or_else(PoisonError::into_inner).apply(item, loaded.revision, edited);
+        seen.lock().unwrap_or_else(PoisonError::into_inner).apply(item, loaded, edited);
         // Inserted anew although it may be the same: that is when it is weighed.
         self.0.insert(cart_id, seen).await;
     }
@@ -111,14 +117,16 @@ impl RecentCarts {
 }
 
 impl Seen {
-    fn apply(&mut self, item: &Item, decided_on: i64, edited: &EditedLine) {
+    fn apply(&mut self, item: &Item, decided_on: &LoadedLine, edited: &EditedLine) {
         // Another edit of this process came in between: it knows better.
-        if self.revision != decided_on {
+        if self.revision != decided_on.revision {
             return;
         }
         self.revision += 1;
         self.context = edited.context.clone();
         self.line_count = edited.line_count;
+        self.currencies = currencies_of_line(&edited.line);
+        self.currencies.extend(&decided_on.state.other_currencies);
         self.lines.insert(item.clone(), edited.line.clone());
     }
 }

@@ -7,7 +7,7 @@ mod support;
 use std::sync::atomic::Ordering;
 
 use contracts::cart::v1::cart_service_server::CartService as _;
-use contracts::cart::v1::{AddLineRequest, GetCartRequest};
+use contracts::cart::v1::{AddLineRequest, CartLine, GetCartRequest};
 use sqlx::PgPool;
 use support::{Shopper, reason, units};
 use tonic::{Code, Request};
@@ -58,18 +58,62 @@ async fn a_repeat_of_what_changed_nothing_changes_nothing_later(pool: PgPool) {
     assert_eq!(reason(&other), "IDEMPOTENCY_KEY_REUSED");
 }
 
-/// The snapshot is what a shopper relies on; the catalogue moves on without them.
+/// Units by price of a line, the dearest first, in minor units.
+fn prices(line: Option<&CartLine>) -> Vec<(i64, i64)> {
+    let units = line.iter().flat_map(|line| &line.prices);
+    units.map(|units| (units.unit_price.as_ref().unwrap().minor_units, units.quantity)).collect()
+}
+
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
-async fn a_line_keeps_its_price_when_the_catalogue_changes(pool: PgPool) {
+async fn each_unit_costs_what_the_catalogue_showed_when_it_was_added(pool: PgPool) {
+    for (before, now) in [(250, 999), (999, 250)] {
+        let shopper = Shopper::new(pool.clone()).await;
+        shopper.catalog.price.store(before, Ordering::Relaxed);
+        shopper.add("1", "offer-1", 1).await;
+        shopper.catalog.price.store(now, Ordering::Relaxed);
+        let added = shopper.add("2", "offer-1", 3).await.line;
+        let mut expected = vec![(before, 1), (now, 3)];
+        expected.sort_unstable_by_key(|(price, _)| std::cmp::Reverse(*price));
+        assert_eq!(prices(added.as_ref()), expected, "at once, and from memory");
+        assert_eq!(added.unwrap().unit_price.unwrap().minor_units, 999, "the dearest");
+
+        let cart = shopper.get().await;
+        assert_eq!(prices(cart.lines.first()), expected);
+        assert_eq!(cart.total.unwrap().minor_units, before + 3 * now);
+        let raised = shopper.set("3", "offer-1", 6).await.unwrap().line;
+        assert_eq!(prices(raised.as_ref()).iter().find(|(price, _)| *price == now), Some(&(now, 5)));
+        let lowered = shopper.set("4", "offer-1", 1).await.unwrap().line;
+        assert_eq!(prices(lowered.as_ref()), [(250, 1)], "the dearest go first");
+    }
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_quantity_is_lowered_and_a_line_removed_without_the_catalogue(pool: PgPool) {
+    let shopper = Shopper::new(pool).await;
+    shopper.add("1", "offer-1", 5).await;
+    let asked = shopper.catalog.calls.load(Ordering::Relaxed);
+    shopper.set("2", "offer-1", 2).await.unwrap();
+    shopper.set("3", "offer-1", 2).await.unwrap();
+    shopper.remove("4", "offer-1").await.unwrap();
+    assert_eq!(shopper.catalog.calls.load(Ordering::Relaxed), asked);
+}
+
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn an_add_in_another_currency_is_refused_until_the_cart_is_empty(pool: PgPool) {
     let shopper = Shopper::new(pool).await;
     shopper.add("1", "offer-1", 1).await;
-    shopper.catalog.price.store(999, Ordering::Relaxed);
-    shopper.add("2", "offer-1", 1).await;
-    shopper.add("3", "offer-2", 1).await;
-    let cart = shopper.get().await;
-    let prices: Vec<i64> = cart.lines.iter().map(|line| line.unit_price.as_ref().unwrap().minor_units).collect();
-    assert_eq!(prices, [250, 999]);
-    assert_eq!(shopper.catalog.calls.load(Ordering::Relaxed), 2, "one look-up for each new line");
+    shopper.catalog.in_yen.store(true, Ordering::Relaxed);
+    for (key, offer) in [("2", "offer-1"), ("3", "offer-2")] {
+        let refused = shopper.try_add(shopper.add_request(key, offer, 1)).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "CART_CURRENCY_DIFFERS"));
+    }
+    let refused = shopper.set("4", "offer-1", 2).await.unwrap_err();
+    assert_eq!(reason(&refused), "CART_CURRENCY_DIFFERS");
+    assert_eq!(units(&shopper.get().await), [("offer-1", 1)]);
+    shopper.remove("5", "offer-1").await.unwrap();
+    shopper.add("6", "offer-2", 1).await;
+    shopper.add("7", "offer-1", 1).await;
+    assert_eq!(shopper.get().await.total.unwrap().currency_code, "JPY");
 }
 
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
@@ -98,7 +142,8 @@ async fn an_edit_decided_on_an_old_revision_is_not_written(pool: PgPool) {
     let old = store::load_line(&shopper.pool, cart_id, &item, "client:late").await.unwrap().unwrap();
     shopper.add("2", "offer-1", 1).await;
 
-    let edit = Edit::Set(Quantity::try_from(9).unwrap());
+    let now = old.state.line.units().into_keys().next().cloned();
+    let edit = Edit::Set(Quantity::try_from(9).unwrap(), now);
     let edited = decide(&old.state, &item, &edit, crdt::ReplicaId(1)).unwrap().unwrap();
     let stored = Stored { request_digest: vec![1], outcome: vec![] };
     let late = store::commit_edit(&shopper.pool, cart_id, &old, &item, &edited, "client:late", &stored).await;

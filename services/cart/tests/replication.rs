@@ -53,6 +53,37 @@ async fn edits_during_a_cut_merge_by_intent(pool: PgPool) {
     assert_eq!(units(&east.get().await), [("offer-1", 7), ("offer-3", 5)]);
 }
 
+/// The regions could not talk, and the offer's currency changed in one of them.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn two_currencies_that_meet_on_a_heal_stay_apart_until_the_shopper_removes_one(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    west.catalog.in_yen.store(true, std::sync::atomic::Ordering::Relaxed);
+    east.add("1", "offer-1", 1).await;
+    west.add("2", "offer-1", 1).await;
+    west.set("3", "offer-1", 2).await.unwrap();
+    regions.connect();
+    regions.converge().await;
+    for side in [&east, &west] {
+        let cart = side.get().await;
+        let lines: Vec<_> =
+            cart.lines.iter().map(|line| (line.unit_price.clone().unwrap().currency_code, line.quantity)).collect();
+        assert_eq!(lines, [("GBP".to_owned(), 1), ("JPY".to_owned(), 2)]);
+        assert_eq!(cart.total, None);
+    }
+    let version = east.get().await.version;
+    let refused = east.checkout("order", &version).await.unwrap_err();
+    assert_eq!(reason(&refused), "MIXED_CURRENCIES");
+    assert!(refused.message().contains("GBP and JPY"), "{}", refused.message());
+    assert_eq!(reason(&east.set("4", "offer-1", 1).await.unwrap_err()), "MIXED_CURRENCIES");
+
+    east.remove_in("5", "offer-1", "GBP").await.unwrap();
+    regions.converge().await;
+    let cart = west.get().await;
+    assert_eq!(cart.total.clone().unwrap().currency_code, "JPY");
+    west.checkout("order", &cart.version).await.unwrap();
+}
+
 /// Neither of two concurrent addresses is right by itself: both stand, in both regions, until the shopper chooses.
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
 async fn addresses_assigned_during_a_cut_both_stand_until_one_is_chosen(pool: PgPool) {

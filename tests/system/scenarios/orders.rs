@@ -24,7 +24,7 @@ pub fn scenarios(scenarios: &Scenarios) -> Vec<Trial> {
         scenarios.trial("both_regions_selling_the_last_units_at_once_sell_each_unit_once", last_units),
         scenarios.trial("a_cancelled_order_gives_stock_back_and_is_never_charged", cancelled),
         scenarios.trial("returns_in_parts_refund_what_was_paid_and_no_more", returned),
-        scenarios.trial("a_price_change_leaves_the_cart_alone", price_snapshot),
+        scenarios.trial("each_unit_costs_what_was_shown_when_it_was_added", price_snapshot),
     ]
 }
 
@@ -204,12 +204,21 @@ async fn price_snapshot(deployment: Arc<Deployment>) -> Result<()> {
 
     let offer_id = deployment.offer(1_000, 5, 0).await?;
     let shopper = deployment.shopper(Region::East).await?;
-    let (cart_id, version) = shopper.cart_with(&[(&offer_id, 2)]).await?;
+    let (cart_id, _) = shopper.cart_with(&[(&offer_id, 2)]).await?;
     let mut catalog = CatalogServiceClient::connect(deployment.grpc(Region::East, 12)).await?;
-    let mut offer = catalog.get_offer(GetOfferRequest { offer_id }).await?.into_inner().offer.context("no offer")?;
+    let mut offer = catalog
+        .get_offer(GetOfferRequest { offer_id: offer_id.clone() })
+        .await?
+        .into_inner()
+        .offer
+        .context("no offer")?;
     offer.unit_price.as_mut().context("no price")?.minor_units = 9_999;
     catalog.upsert_offers(UpsertOffersRequest { offers: vec![offer], ..Default::default() }).await?;
-    let order = shopper.post("/v1/orders", order_body(&cart_id, &version, "tok_visa")).await?.expect(201)?;
-    ensure!(order["total"]["minor_units"] == 2_000, "charged another price than was shown: {order}");
+    let line = json!({"offer_id": offer_id, "quantity": 1});
+    let added = shopper.post(&format!("/v1/carts/{cart_id}/lines"), line).await?.expect(200)?;
+    let version = added["version"].as_str().context("no version")?;
+    let order = shopper.post("/v1/orders", order_body(&cart_id, version, "tok_visa")).await?.expect(201)?;
+    ensure!(order["total"]["minor_units"] == 2_000 + 9_999, "charged another price than was shown: {order}");
+    ensure!(order["lines"][0]["prices"][1]["quantity"] == 2, "the units by price are missing: {order}");
     Ok(())
 }

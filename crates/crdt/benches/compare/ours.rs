@@ -1,13 +1,19 @@
 //! The cart of this crate.
 
 use crdt::codec::{DecodeError, Reader, Wire, decode_delta, encode_cart, encode_delta};
-use crdt::{Cart, Delta, ReplicaId};
+use crdt::{Cart, Delta, Denominated, ReplicaId};
 
 use super::Measured;
 
 /// Instead of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Nothing;
+
+impl Denominated for Nothing {
+    type Denomination = ();
+
+    fn denomination(&self) {}
+}
 
 impl Wire for Nothing {
     fn write(&self, _: &mut Vec<u8>) {}
@@ -53,6 +59,6 @@ impl Measured for Ours {
     }
 
     fn units(&self, item: &str) -> u64 {
-        self.0.visible().find(|(visible, ..)| *visible == item).map_or(0, |(_, units, _)| units)
+        self.0.visible().find(|(visible, _)| *visible == item).map_or(0, |(_, units)| units)
     }
 }

@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 
 use super::reader::{DecodeError, Reader};
-use super::{DOTS_MAX, ENTRIES_MAX, PARTS_MAX, REPLICAS_MAX};
+use super::{BANDS_MAX, DOTS_MAX, ENTRIES_MAX, PARTS_MAX, REPLICAS_MAX};
+use crate::bands::Bands;
 use crate::context::CausalContext;
 use crate::contribution::{Contribution, Kind};
 use crate::dot::{Dot, ReplicaId};
@@ -13,7 +14,7 @@ use crate::parts::Parts;
 use crate::register::{Fate, MvRegister};
 
 /// Something with a canonical binary form. Implemented by the owner of an item key, a snapshot or an address.
-pub trait Wire: Sized {
+pub trait Wire: Sized + PartialEq {
     /// Appends the one form of this value.
     fn write(&self, out: &mut Vec<u8>);
     /// Reads it back.
@@ -27,6 +28,8 @@ const KIND_ADD: u8 = 0;
 const KIND_SET: u8 = 1;
 const KIND_ADD_IN_PARTS: u8 = 2;
 const KIND_SET_IN_PARTS: u8 = 3;
+const KIND_ADD_IN_BANDS: u8 = 4;
+const KIND_SET_IN_BANDS: u8 = 5;
 
 const FATE_STANDS: u8 = 0;
 const FATE_REPLACED: u8 = 1;
@@ -98,8 +101,7 @@ impl Wire for Dot {
 impl Wire for CausalContext {
     fn write(&self, out: &mut Vec<u8>) {
         for dots in [self.vector(), self.cloud()] {
-            write_count(out, dots.len());
-            dots.iter().for_each(|dot| dot.write(out));
+            write_dots(out, dots);
         }
     }
 
@@ -116,37 +118,40 @@ fn read_dots(reader: &mut Reader<'_>) -> Result<Vec<Dot>, DecodeError> {
 }
 
 impl<S: Wire> Wire for Contribution<S> {
-    /// Each value has one kind: the later two are for what the earlier two cannot say, so that what they can say keeps its bytes for ever.
+    /// Each value has one kind: the later ones are for what the earlier ones cannot say, so that what they can say keeps its bytes for ever.
     fn write(&self, out: &mut Vec<u8>) {
         let atop: &[Dot] = if let Kind::Set { atop } = &self.kind { atop } else { &[] };
+        let [(added, snapshot)] = self.bands.runs() else { return write_in_bands(self, atop, out) };
         match (&self.kind, first_gone(&self.gone)) {
             (Kind::Add, Some(gone)) => {
                 out.push(KIND_ADD);
-                write_varint(out, self.added);
+                write_varint(out, *added);
                 write_varint(out, gone);
             }
             (Kind::Set { .. }, Some(0)) if atop.is_empty() => {
                 out.push(KIND_SET);
-                write_varint(out, self.added);
+                write_varint(out, *added);
             }
             (Kind::Add, None) => {
                 out.push(KIND_ADD_IN_PARTS);
-                write_varint(out, self.added);
+                write_varint(out, *added);
                 self.gone.write(out);
             }
             (Kind::Set { .. }, _) => {
                 out.push(KIND_SET_IN_PARTS);
-                write_varint(out, self.added);
+                write_varint(out, *added);
                 self.gone.write(out);
-                write_count(out, atop.len());
-                atop.iter().for_each(|dot| dot.write(out));
+                write_dots(out, atop);
             }
         }
-        self.snapshot.write(out);
+        snapshot.write(out);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let kind = reader.byte()?;
+        if matches!(kind, KIND_ADD_IN_BANDS | KIND_SET_IN_BANDS) {
+            return read_in_bands(kind, reader);
+        }
         if kind > KIND_SET_IN_PARTS {
             return Err(DecodeError::UnknownKind(kind));
         }
@@ -171,8 +176,40 @@ impl<S: Wire> Wire for Contribution<S> {
         if is_plain {
             return Err(DecodeError::NotCanonical);
         }
-        Ok(Self { kind, added, gone, snapshot: S::read(reader)? })
+        Ok(Self { kind, bands: Bands::of(added, S::read(reader)?), gone })
     }
+}
+
+/// An entry whose units have several snapshots.
+fn write_in_bands<S: Wire>(entry: &Contribution<S>, atop: &[Dot], out: &mut Vec<u8>) {
+    let is_set = entry.kind != Kind::Add;
+    out.push(if is_set { KIND_SET_IN_BANDS } else { KIND_ADD_IN_BANDS });
+    write_count(out, entry.bands.runs().len());
+    for (units, snapshot) in entry.bands.runs() {
+        write_varint(out, *units);
+        snapshot.write(out);
+    }
+    entry.gone.write(out);
+    if is_set {
+        write_dots(out, atop);
+    }
+}
+
+fn read_in_bands<S: Wire>(kind: u8, reader: &mut Reader<'_>) -> Result<Contribution<S>, DecodeError> {
+    let mut runs = Vec::new();
+    for _ in 0..reader.count(BANDS_MAX)? {
+        runs.push((reader.varint()?, S::read(reader)?));
+    }
+    if runs.len() < 2 {
+        return Err(DecodeError::NotCanonical);
+    }
+    let bands = Bands::from_canonical(runs).ok_or(DecodeError::NotCanonical)?;
+    let gone = Parts::read(reader)?;
+    if gone.end() > bands.units() {
+        return Err(DecodeError::UnitsOutOfRange);
+    }
+    let kind = if kind == KIND_SET_IN_BANDS { Kind::Set { atop: read_ascending(reader)? } } else { Kind::Add };
+    Ok(Contribution { kind, bands, gone })
 }
 
 /// How many units are gone, if it is the first ones.
@@ -182,6 +219,11 @@ fn first_gone(gone: &Parts) -> Option<u64> {
         [(0, until)] => Some(*until),
         _ => None,
     }
+}
+
+fn write_dots(out: &mut Vec<u8>, dots: &[Dot]) {
+    write_count(out, dots.len());
+    dots.iter().for_each(|dot| dot.write(out));
 }
 
 fn read_ascending(reader: &mut Reader<'_>) -> Result<Vec<Dot>, DecodeError> {

@@ -41,7 +41,8 @@ pub const SUMMING: Joins = Joins {
     state: |state, other| {
         by_entry(state, other, |ours, theirs| {
             if ours.kind == Kind::Add {
-                ours.added += theirs.added;
+                let price = theirs.bands.runs()[0].1;
+                ours.bands.push(theirs.added(), price);
             }
         });
     },

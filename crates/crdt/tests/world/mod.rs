@@ -6,11 +6,34 @@ pub mod broken;
 
 use std::collections::BTreeMap;
 
-use crdt::{Cart, Delta, ReplicaId};
+use crdt::codec::{DecodeError, Reader, Wire};
+use crdt::{Cart, Delta, Denominated, ReplicaId};
 use proptest::prelude::*;
 
 pub type Item = u64;
-pub type Price = u64;
+
+/// A price in one of two currencies: every thousand begins another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Price(pub u64);
+
+impl Denominated for Price {
+    type Denomination = u64;
+
+    fn denomination(&self) -> u64 {
+        self.0 / 1_000
+    }
+}
+
+impl Wire for Price {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        u64::read(reader).map(Self)
+    }
+}
+
 pub type Address = u64;
 pub type State = Cart<Item, Price, Address>;
 pub type Change = Delta<Item, Price, Address>;
@@ -68,7 +91,8 @@ pub enum Step {
 /// Steps of `replicas` replicas over three items; `deltas` says whether single deltas travel, or whole states only.
 pub fn steps(replicas: usize, deltas: bool) -> impl Strategy<Value = Vec<Step>> {
     let (replica, item) = (0..replicas, 1_u64..4);
-    let (quantity, price) = (1_u64..6, 1_u64..4);
+    let quantity = 1_u64..6;
+    let price = prop_oneof![3 => 1_u64..4, 1 => 1_001_u64..1_003].prop_map(Price);
     let step = prop_oneof![
         4 => (replica.clone(), item.clone(), quantity.clone(), price.clone())
             .prop_map(|(replica, item, quantity, price)| Step::Add { replica, item, quantity, price }),
@@ -156,6 +180,9 @@ impl World {
             }
             Step::Set { replica, item, quantity, price } => {
                 let shown = self.view(*replica);
+                if !may_set(&shown, *item, *quantity, *price) {
+                    return;
+                }
                 let set = self.states[*replica].set_shown(&shown, id(*replica), *item, *quantity, *price);
                 let delta = set.unwrap();
                 self.deltas.push(delta);
@@ -233,6 +260,23 @@ impl World {
     fn in_reach(&self, delta: &Change, to: usize) -> bool {
         crdt::validate_from_peer(delta, id(to), self.states[to].context()).is_ok()
     }
+}
+
+/// Amounts of two currencies make no quantity, so no shopper may set one.
+pub fn may_set(shown: &State, item: Item, quantity: u64, price: Price) -> bool {
+    let units: BTreeMap<Price, u64> = prices(shown).remove(&item).unwrap_or_default();
+    let raises = quantity > units.values().sum();
+    let mut currencies: Vec<u64> = units.keys().map(Denominated::denomination).collect();
+    currencies.extend(raises.then(|| price.denomination()));
+    currencies.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+/// Units by price of each item.
+pub fn prices(state: &State) -> BTreeMap<Item, BTreeMap<Price, u64>> {
+    let shown = state.lines().map(|(item, line)| {
+        (*item, line.units().into_iter().map(|(price, units)| (*price, units)).collect::<BTreeMap<_, _>>())
+    });
+    shown.filter(|(_, units)| !units.is_empty()).collect()
 }
 
 pub fn id(replica: usize) -> ReplicaId {

@@ -6,13 +6,13 @@ use axum::Json as Answer;
 use axum::extract::State;
 use contracts::cart::v1 as wire;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Missing;
 use super::money::{Money, PricedUnits};
 use crate::Bff;
 use crate::caller::Customer;
-use crate::extract::{Json, Key, Segments};
+use crate::extract::{Json, Key, Parameters, Segments};
 use crate::problem::Problem;
 
 /// A line of a cart. Each of its units has the price that was shown when it was added; a later change of the catalogue leaves it alone.
@@ -87,7 +87,8 @@ impl ChangedLine {
     }
 }
 
-/// Adds units of an offer. Name and price are taken now and stay as they are.
+/// Adds units of an offer, each at the name and price of now. In another currency than that of the cart they are refused
+/// (CART_CURRENCY_DIFFERS): order or remove what is there, or use another cart.
 #[utoipa::path(post, path = "/v1/carts/{cart_id}/lines", tag = "carts", request_body = AddLine,
     params(
         ("cart_id" = String, Path, description = "The cart"),
@@ -110,7 +111,7 @@ pub(crate) async fn add(
     Ok(Answer(ChangedLine::new(answer.line, answer.version)?))
 }
 
-/// Replaces the quantity of a line.
+/// Makes a line have so many units: missing ones are added at the price of now, of too many the dearest go first.
 #[utoipa::path(put, path = "/v1/carts/{cart_id}/lines/{offer_id}", tag = "carts", request_body = SetQuantity,
     params(
         ("cart_id" = String, Path, description = "The cart"),
@@ -134,11 +135,22 @@ pub(crate) async fn set_quantity(
     Ok(Answer(ChangedLine::new(answer.line, answer.version)?))
 }
 
+/// Which units of a line to remove.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct InCurrency {
+    /// ISO 4217: only the units priced in it, of an offer that has a line in each of two currencies. All, if it is not given.
+    #[serde(default)]
+    currency: String,
+}
+
 /// Removes a line. Removing one that is not there is fine.
 #[utoipa::path(delete, path = "/v1/carts/{cart_id}/lines/{offer_id}", tag = "carts",
     params(
         ("cart_id" = String, Path, description = "The cart"),
         ("offer_id" = String, Path, description = "The line's offer"),
+        InCurrency,
         ("Idempotency-Key" = String, Header, description = "Names this request; repeat it when you repeat the request"),
     ),
     responses(
@@ -149,9 +161,11 @@ pub(crate) async fn remove(
     State(bff): State<Arc<Bff>>,
     customer: Customer,
     Segments((cart_id, offer_id)): Segments<(String, String)>,
+    Parameters(InCurrency { currency: currency_code }): Parameters<InCurrency>,
     Key(idempotency_key): Key,
 ) -> Result<Answer<RemovedLine>, Problem> {
-    let request = wire::RemoveLineRequest { cart_id, owner_id: customer.id(), idempotency_key, offer_id };
+    let owner_id = customer.id();
+    let request = wire::RemoveLineRequest { cart_id, owner_id, idempotency_key, offer_id, currency_code };
     let answer = bff.backends.carts.remove_line(request).await?;
     Ok(Answer(RemovedLine { version: answer.version }))
 }

@@ -13,14 +13,14 @@ mod view;
 
 pub use address::{Address, Text, TextOutOfBounds};
 pub use address_edit::{AddressEdit, AddressState};
-pub use edit::{Edit, EditedLine, LineState, Rejection, decide};
+pub use edit::{Edit, EditedLine, LineState, Rejection, currencies_of_line, decide};
 pub use item::Item;
 pub use join::{JOINED_LINES_MAX, Joining, RefusedDelta};
 pub use limits::{CHECKOUTS_OPEN_MAX, LINE_UNITS_MAX, LINES_MAX, Quantity, UNITS_PER_EDIT_MAX, UnitsOutOfRange};
 pub use ordered_twice::{OrderedTwice, PlacedCut, ordered_twice};
 pub use snapshot::Snapshot;
 pub use version::{MalformedVersion, Version};
-pub use view::{ViewLine, total, view};
+pub use view::{ViewLine, currencies_of, total, view};
 
 /// A cart's state: offers to lines, and the delivery address.
 pub type CartState = crdt::Cart<Item, Snapshot, Address>;

@@ -1,13 +1,14 @@
 //! What a line keeps of the offer as it was when it was added.
 
+use crdt::Denominated;
 use crdt::codec::{DecodeError, Reader, Wire};
 use ids::SellerId;
-use money::Money;
+use money::{Currency, Money};
 
-/// Seller, name and price at the moment of the add. A later change of the catalogue leaves it alone.
+/// Seller, name and price at the moment when a unit was added. A later change of the catalogue leaves it alone.
 ///
-/// The price comes first, so that of two concurrent snapshots of one line the cheaper stands: the shopper saw that price, and is
-/// never charged more than a price that was shown.
+/// The price comes first: a line's units order by what they cost, so that the dearest are those that go first. (Amounts of two currencies
+/// order by currency; nothing compares them.)
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Snapshot {
     /// Price of one unit.
@@ -16,6 +17,14 @@ pub struct Snapshot {
     pub seller_id: SellerId,
     /// The offer's title.
     pub title: String,
+}
+
+impl Denominated for Snapshot {
+    type Denomination = Currency;
+
+    fn denomination(&self) -> Currency {
+        self.unit_price.currency()
+    }
 }
 
 impl Wire for Snapshot {

@@ -1,19 +1,24 @@
 //! What a shopper sees: the state joined with the cuts of undecided checkouts.
 
-use ids::OfferId;
-use money::{Money, MoneyError};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CartDelta, CartState, Snapshot};
+use crdt::Denominated as _;
+use ids::{OfferId, SellerId};
+use money::{Currency, Money, MoneyError};
 
-/// A visible line.
+use super::{CartDelta, CartState, Item, LineEntries, Snapshot};
+
+/// A visible line: the units of one offer in one currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ViewLine {
     /// The offer.
     pub offer_id: OfferId,
-    /// Units, 1 or more.
-    pub quantity: u64,
-    /// As it was added.
-    pub snapshot: Snapshot,
+    /// Who earns it.
+    pub seller_id: SellerId,
+    /// The offer's title when units were added.
+    pub title: String,
+    /// Units by price, the dearest first, each price once; all of one currency. Never empty, and none of no units.
+    pub prices: Vec<(Money, u64)>,
 }
 
 /// The visible cart. A cut hides exactly what its checkout saw, so an add made since then shows.
@@ -22,23 +27,55 @@ pub fn view(state: &CartState, undecided_cuts: &[CartDelta]) -> CartState {
 }
 
 impl ViewLine {
-    /// The visible lines of a view, by offer.
+    /// The visible lines of a view, by offer, then currency.
     pub fn of(view: &CartState) -> Vec<Self> {
-        let line = |(item, quantity, snapshot): (&super::Item, u64, &Snapshot)| Self {
-            offer_id: item.0.clone(),
-            quantity,
-            snapshot: snapshot.clone(),
-        };
-        view.visible().map(line).collect()
+        view.lines().flat_map(|(item, line)| Self::of_line(item, line)).collect()
+    }
+
+    /// The visible lines of one offer: one, unless regions that could not talk were given units of it in two currencies.
+    ///
+    /// Seller and title are those of the cheapest unit, the same in both regions.
+    pub fn of_line(item: &Item, line: &LineEntries) -> Vec<Self> {
+        let mut by_currency: BTreeMap<Currency, Self> = BTreeMap::new();
+        // By snapshot, so by price.
+        for (snapshot, units) in line.units() {
+            let empty = || Self {
+                offer_id: item.0.clone(),
+                seller_id: snapshot.seller_id.clone(),
+                title: snapshot.title.clone(),
+                prices: Vec::new(),
+            };
+            let shown = by_currency.entry(snapshot.denomination()).or_insert_with(empty);
+            match shown.prices.first_mut() {
+                Some((price, same)) if *price == snapshot.unit_price => *same = same.saturating_add(units),
+                _ => shown.prices.insert(0, (snapshot.unit_price, units)),
+            }
+        }
+        by_currency.into_values().collect()
+    }
+
+    /// All units. Saturates.
+    pub fn quantity(&self) -> u64 {
+        self.prices.iter().fold(0, |sum, (_, units)| u64::saturating_add(sum, *units))
+    }
+
+    /// The price of the dearest unit.
+    pub fn dearest(&self) -> Option<Money> {
+        self.prices.first().map(|(price, _)| *price)
     }
 }
 
 /// What the lines cost together; `None` when there are none or their currencies differ.
 pub fn total(lines: &[ViewLine]) -> Option<Money> {
-    let cost = |line: &ViewLine| {
-        let quantity = i64::try_from(line.quantity).map_err(|_| MoneyError::Overflow)?;
-        line.snapshot.unit_price.checked_mul(quantity)
+    let cost = |(price, units): &(Money, u64)| {
+        let units = i64::try_from(*units).map_err(|_| MoneyError::Overflow)?;
+        price.checked_mul(units)
     };
-    let costs: Result<Vec<Money>, MoneyError> = lines.iter().map(cost).collect();
+    let costs: Result<Vec<Money>, MoneyError> = lines.iter().flat_map(|line| &line.prices).map(cost).collect();
     Money::checked_sum(costs.ok()?).ok().flatten()
+}
+
+/// The currencies of the lines.
+pub fn currencies_of(lines: &[ViewLine]) -> BTreeSet<Currency> {
+    lines.iter().filter_map(ViewLine::dearest).map(|price| price.currency()).collect()
 }

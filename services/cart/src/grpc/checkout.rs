@@ -11,7 +11,7 @@ use tonic::Status;
 
 use super::digest::digest;
 use super::{CartGrpc, error, wire};
-use crate::domain::{CHECKOUTS_OPEN_MAX, Rejection, Version, ViewLine, total, view};
+use crate::domain::{CHECKOUTS_OPEN_MAX, Rejection, Version, ViewLine, currencies_of, total, view};
 use crate::store::{self, CartRow, Checkout, Stored, Write};
 
 impl CartGrpc {
@@ -49,10 +49,8 @@ impl CartGrpc {
             if expected_total.is_some_and(|expected| total(&lines) != Some(expected)) {
                 return Err(error::total_changed());
             }
-            let reply = BeginCheckoutResponse {
-                order_id: order_id.to_string(),
-                lines: lines.iter().map(wire::view_line).collect(),
-            };
+            let reply =
+                BeginCheckoutResponse { order_id: order_id.to_string(), lines: lines.iter().map(wire::line).collect() };
             let stored = Stored { request_digest: request_digest.clone(), outcome: reply.encode_to_vec() };
             if store::begin(&self.pool, cart_id, &row, &checkout, &operation_key, &stored).await? == Write::Done {
                 self.replica.log_grew();
@@ -111,6 +109,10 @@ fn cut(row: &CartRow, order_id: OrderId, replica: crdt::ReplicaId) -> Result<(Ch
     if lines.is_empty() {
         return Err(error::cart_empty());
     }
+    let currencies = currencies_of(&lines);
+    if currencies.len() > 1 {
+        return Err(error::mixed_currencies(&currencies));
+    }
     if row.undecided_cuts.len() >= CHECKOUTS_OPEN_MAX {
         return Err(error::too_many_checkouts());
     }
@@ -120,6 +122,6 @@ fn cut(row: &CartRow, order_id: OrderId, replica: crdt::ReplicaId) -> Result<(Ch
         let held = cuts().filter_map(|cut| cut.lines.get(item));
         crdt::has_room(line, held, replica).map_err(|_| Rejection::LineInPieces)?;
     }
-    let ordered = lines.iter().map(|line| (line.offer_id.clone(), line.quantity)).collect();
+    let ordered = lines.iter().map(|line| (line.offer_id.clone(), line.quantity())).collect();
     Ok((Checkout { order_id, operation, cut, lines: ordered }, lines))
 }

@@ -7,6 +7,7 @@ use contracts::cart::v1::{
     SetLineQuantityResponse,
 };
 use ids::{CartId, CustomerId, IdempotencyKey};
+use money::Currency;
 use prost::Message;
 use sqlx::{PgConnection, PgExecutor};
 use tonic::Status;
@@ -16,12 +17,13 @@ use super::{CartGrpc, error, wire};
 use crate::domain::{Edit, EditedLine, Item, Quantity, Version, decide};
 use crate::store::{self, LoadedLine, Stored, Write};
 
-/// Which edit is asked for; an add needs the catalogue before it can be decided.
+/// Which edit is asked for; one that adds units needs the catalogue before it can be decided.
 #[derive(Clone, Copy)]
 enum Ask {
     Add(Quantity),
     Set(Quantity),
-    Remove,
+    /// In one currency, or in all.
+    Remove(Option<Currency>),
 }
 
 /// A checked request.
@@ -65,9 +67,15 @@ impl CartGrpc {
     }
 
     pub(super) async fn remove(&self, request: RemoveLineRequest) -> Result<RemoveLineResponse, Status> {
-        let RemoveLineRequest { cart_id, owner_id, idempotency_key, offer_id } = request;
-        let fields = Fields::default();
-        let edit = checked(fields, &cart_id, &owner_id, &idempotency_key, &offer_id, Some(Ask::Remove))?;
+        let RemoveLineRequest { cart_id, owner_id, idempotency_key, offer_id, currency_code } = request;
+        let mut fields = Fields::default();
+        let currency = if currency_code.is_empty() {
+            Some(None)
+        } else {
+            fields.check("currency_code", currency_code.parse::<Currency>()).map(Some)
+        };
+        let ask = currency.map(Ask::Remove);
+        let edit = checked(fields, &cart_id, &owner_id, &idempotency_key, &offer_id, ask)?;
         self.edit(edit, |Reply { version, .. }| RemoveLineResponse { version }).await
     }
 
@@ -154,7 +162,7 @@ impl CartGrpc {
         edited: &EditedLine,
     ) -> Result<Option<R>, Status> {
         let EditRequest { cart_id, item, .. } = &asked.request;
-        let reply = (asked.reply)(Reply::of(item, edited));
+        let reply = (asked.reply)(Reply::of(edited));
         let stored = Stored { request_digest: asked.digest.clone(), outcome: reply.encode_to_vec() };
         let written =
             store::commit_edit(database, *cart_id, loaded, item, edited, &asked.operation_key, &stored).await?;
@@ -172,15 +180,15 @@ impl CartGrpc {
         }
     }
 
-    /// A live line keeps the snapshot its shopper sees, so the catalogue is asked only for a line that is new.
+    /// A unit has the price of the moment when it is added, so the catalogue is asked whenever units are.
     async fn edit_of(&self, request: &EditRequest, loaded: &LoadedLine) -> Result<Edit, Status> {
         Ok(match request.ask {
-            Ask::Add(quantity) => match loaded.state.line.snapshot() {
-                Some(seen) => Edit::Add(quantity, seen.clone()),
-                None => Edit::Add(quantity, self.catalog.snapshot(&request.item.0).await?),
-            },
-            Ask::Set(quantity) => Edit::Set(quantity),
-            Ask::Remove => Edit::Remove,
+            Ask::Add(quantity) => Edit::Add(quantity, self.catalog.snapshot(&request.item.0).await?),
+            Ask::Set(quantity) if loaded.state.lacks(&request.item, quantity) => {
+                Edit::Set(quantity, Some(self.catalog.snapshot(&request.item.0).await?))
+            }
+            Ask::Set(quantity) => Edit::Set(quantity, None),
+            Ask::Remove(currency) => Edit::Remove(currency),
         })
     }
 }
@@ -218,15 +226,15 @@ impl EditRequest {
         let (kind, units) = match self.ask {
             Ask::Add(quantity) => ("add", quantity.units()),
             Ask::Set(quantity) => ("set", quantity.units()),
-            Ask::Remove => ("remove", 0),
+            Ask::Remove(Some(currency)) => return digest(&["remove", self.item.0.as_str(), "0", currency.code()]),
+            Ask::Remove(None) => ("remove", 0),
         };
         digest(&[kind, self.item.0.as_str(), &units.to_string()])
     }
 }
 
 impl Reply {
-    fn of(item: &Item, edited: &EditedLine) -> Self {
-        let line = edited.visible.as_ref().map(|(quantity, snapshot)| wire::line(&item.0, *quantity, snapshot));
-        Self { line, version: Version(edited.context.clone()).to_string() }
+    fn of(edited: &EditedLine) -> Self {
+        Self { line: edited.visible.as_ref().map(wire::line), version: Version(edited.context.clone()).to_string() }
     }
 }

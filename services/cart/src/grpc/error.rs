@@ -1,9 +1,11 @@
 //! Errors as statuses, chosen by what the caller should do next.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chassis::status;
 use ids::CartId;
+use money::Currency;
 use tonic::Status;
 
 use crate::domain::{CHECKOUTS_OPEN_MAX, LINES_MAX, Rejection};
@@ -38,6 +40,9 @@ impl From<Rejection> for Status {
             Rejection::LineNotFound => status::not_found("LINE_NOT_FOUND", message),
             Rejection::CartFull => status::failed_precondition("CART_FULL", message, &[]),
             Rejection::LineFull => status::failed_precondition("LINE_FULL", message, &[]),
+            Rejection::CurrencyDiffers => status::failed_precondition("CART_CURRENCY_DIFFERS", message, &[]),
+            Rejection::MixedCurrencies => status::failed_precondition("MIXED_CURRENCIES", message, &[]),
+            Rejection::SellerChanged => status::failed_precondition("OFFER_SELLER_CHANGED", message, &[]),
             Rejection::LineInPieces => status::failed_precondition("LINE_IN_PIECES", message, &[]),
             Rejection::Exhausted(_) => status::internal(&rejection),
         }
@@ -79,6 +84,16 @@ pub(super) fn total_changed() -> Status {
 pub(super) fn too_many_checkouts() -> Status {
     let message = format!("{CHECKOUTS_OPEN_MAX} orders of this cart are undecided; try again when some are decided");
     status::unavailable("TOO_MANY_CHECKOUTS", message, Duration::from_secs(5))
+}
+
+/// There is no conversion between currencies, and so no total.
+pub(super) fn mixed_currencies(currencies: &BTreeSet<Currency>) -> Status {
+    let named: Vec<String> = currencies.iter().map(ToString::to_string).collect();
+    let message = format!(
+        "the cart has amounts in {}, which cannot be one order; remove the lines of all currencies but one, then order",
+        named.join(" and ")
+    );
+    status::failed_precondition("MIXED_CURRENCIES", message, &[])
 }
 
 /// There is nothing to order.

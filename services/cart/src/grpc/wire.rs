@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use contracts::cart::v1::{Cart, CartLine, DeliveryAddress, OrderedTwice as WireOrderedTwice};
 use contracts::money::v1::{Money as WireMoney, PricedUnits};
-use ids::{CartId, OfferId};
+use ids::CartId;
 use money::{Money, UnknownCurrency};
 use prost::Message;
 use tonic::Status;
 
-use crate::domain::{Address, CartState, OrderedTwice, Rejection, Snapshot, Version, ViewLine, total};
+use crate::domain::{Address, CartState, OrderedTwice, Rejection, Version, ViewLine, total};
 
 /// The visible cart, and what two orders took of it. The view's context names the version.
 pub(crate) fn cart(cart_id: CartId, view: &CartState, ordered_twice: &[OrderedTwice]) -> Cart {
@@ -20,7 +20,7 @@ pub(crate) fn cart(cart_id: CartId, view: &CartState, ordered_twice: &[OrderedTw
         cart_id: cart_id.to_string(),
         version: Version(view.context().clone()).to_string(),
         total: total(&lines).map(amount),
-        lines: lines.iter().map(view_line).collect(),
+        lines: lines.iter().map(line).collect(),
         ordered_twice: ordered_twice.iter().map(twice).collect(),
         delivery_addresses: addresses.into_iter().map(address).collect(),
     }
@@ -44,22 +44,18 @@ pub(crate) fn twice(twice: &OrderedTwice) -> WireOrderedTwice {
     }
 }
 
-pub(super) fn view_line(view: &ViewLine) -> CartLine {
-    line(&view.offer_id, view.quantity, &view.snapshot)
-}
-
-pub(super) fn line(offer_id: &OfferId, quantity: u64, snapshot: &Snapshot) -> CartLine {
+pub(super) fn line(view: &ViewLine) -> CartLine {
+    // The domain holds lines to a million units.
+    let units = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
+    let priced =
+        |(price, quantity): &(Money, u64)| PricedUnits { unit_price: Some(amount(*price)), quantity: units(*quantity) };
     CartLine {
-        offer_id: offer_id.to_string(),
-        seller_id: snapshot.seller_id.to_string(),
-        title: snapshot.title.clone(),
-        unit_price: Some(amount(snapshot.unit_price)),
-        // The domain holds lines to a million units.
-        quantity: i64::try_from(quantity).unwrap_or(i64::MAX),
-        prices: vec![PricedUnits {
-            unit_price: Some(amount(snapshot.unit_price)),
-            quantity: i64::try_from(quantity).unwrap_or(i64::MAX),
-        }],
+        offer_id: view.offer_id.to_string(),
+        seller_id: view.seller_id.to_string(),
+        title: view.title.clone(),
+        unit_price: view.dearest().map(amount),
+        quantity: units(view.quantity()),
+        prices: view.prices.iter().map(priced).collect(),
     }
 }
 

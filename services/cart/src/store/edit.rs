@@ -1,12 +1,14 @@
 //! Reading and writing one line.
 
+use std::collections::BTreeSet;
+
 use crdt::codec::{decode_context, decode_line, encode_context, encode_delta, encode_line};
 use ids::{CartId, CustomerId};
 use sqlx::PgExecutor;
 
 use super::cart::decode_cuts;
 use super::{StoreError, Write};
-use crate::domain::{EditedLine, Item, LineEntries, LineState};
+use crate::domain::{EditedLine, Item, LineEntries, LineState, currencies_of_line};
 
 /// What a repeated request finds: the digest of the first request and the reply it got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +32,8 @@ pub struct LoadedLine {
     pub stored: Option<Stored>,
 }
 
-/// Reads the cart's context and the line of `item`, and whether `operation_key` was done before. One round trip.
+/// Reads the cart's context and the line of `item`, and whether `operation_key` was done before. One round trip. The other lines are read
+/// for their currency alone; an edit that is decided from memory does without.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -44,7 +47,9 @@ pub async fn load_line(
         r#"select c.owner_id, c.revision, c.context, c.line_count,
                   l.line as "line?", o.request_digest as "request_digest?", o.outcome as "outcome?",
                   array(select k.cut from cart_checkout k where k.cart_id = c.cart_id and k.state = 'undecided')
-                      as "cuts!"
+                      as "cuts!",
+                  array(select other.line from cart_line other where other.cart_id = c.cart_id and other.offer_id <> $2)
+                      as "others!"
            from cart c
            left join cart_line l on l.cart_id = c.cart_id and l.offer_id = $2
            left join cart_operation o on o.cart_id = c.cart_id and o.operation_key = $3
@@ -56,6 +61,10 @@ pub async fn load_line(
     .fetch_optional(database)
     .await?;
     let Some(row) = row else { return Ok(None) };
+    let mut other_currencies = BTreeSet::new();
+    for other in &row.others {
+        other_currencies.extend(currencies_of_line(&decode_line(other)?));
+    }
     let line = row.line.map(|line| decode_line(&line)).transpose()?;
     let stored = row.request_digest.zip(row.outcome);
     Ok(Some(LoadedLine {
@@ -66,6 +75,7 @@ pub async fn load_line(
             line: line.unwrap_or_else(LineEntries::default),
             undecided_cuts: decode_cuts(&row.cuts)?,
             line_count: usize::try_from(row.line_count).unwrap_or_default(),
+            other_currencies,
         },
         stored: stored.map(|(request_digest, outcome)| Stored { request_digest, outcome }),
     }))

@@ -6,7 +6,7 @@ pub mod process;
 pub mod regions;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 use cart::catalog::Catalog;
 use cart::grpc::CartGrpc;
@@ -26,6 +26,8 @@ use uuid::Uuid;
 #[derive(Clone, Default)]
 pub struct FakeCatalog {
     pub price: Arc<AtomicI64>,
+    /// Whether prices are in yen; otherwise in pounds.
+    pub in_yen: Arc<AtomicBool>,
     pub calls: Arc<AtomicU32>,
 }
 
@@ -37,7 +39,8 @@ impl CatalogService for FakeCatalog {
         if !offer_id.starts_with("offer-") {
             return Err(chassis::status::not_found("OFFER_NOT_FOUND", "no such offer"));
         }
-        let unit_price = Money { minor_units: self.price.load(Ordering::Relaxed), currency_code: "GBP".to_owned() };
+        let currency = if self.in_yen.load(Ordering::Relaxed) { "JPY" } else { "GBP" };
+        let unit_price = Money { minor_units: self.price.load(Ordering::Relaxed), currency_code: currency.to_owned() };
         let offer = Offer {
             offer_id,
             seller_id: "potters".to_owned(),
@@ -146,8 +149,14 @@ impl Shopper {
     }
 
     pub async fn remove(&self, key: &str, offer_id: &str) -> Result<RemoveLineResponse, Status> {
+        self.remove_in(key, offer_id, "").await
+    }
+
+    /// Removes the units in one currency.
+    pub async fn remove_in(&self, key: &str, offer_id: &str, currency: &str) -> Result<RemoveLineResponse, Status> {
         let AddLineRequest { cart_id, owner_id, idempotency_key, offer_id, .. } = self.add_request(key, offer_id, 1);
-        let request = RemoveLineRequest { cart_id, owner_id, idempotency_key, offer_id };
+        let currency_code = currency.to_owned();
+        let request = RemoveLineRequest { cart_id, owner_id, idempotency_key, offer_id, currency_code };
         self.service.remove_line(Request::new(request)).await.map(Response::into_inner)
     }
 

@@ -203,5 +203,5 @@ impl World {
 }
 
 fn quantities(state: &State) -> BTreeMap<Item, u64> {
-    state.visible().map(|(item, units, _)| (*item, units)).collect()
+    state.visible().map(|(item, units)| (*item, units)).collect()
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crdt::codec::{DecodeError, Reader, Wire, decode_address, decode_context, decode_delta, decode_line};
 use crdt::codec::{encode_address, encode_context, encode_delta, encode_line};
-use crdt::{Cart, CausalContext, Delta, Line, MvRegister};
+use crdt::{Cart, CausalContext, Delta, Denominated, Line, MvRegister};
 use ids::{OrderId, Region};
 
 use crate::audit::both::Both;
@@ -21,6 +21,14 @@ pub(super) struct Snapshot {
     pub(super) currency: String,
     pub(super) seller: String,
     pub(super) title: String,
+}
+
+impl Denominated for Snapshot {
+    type Denomination = String;
+
+    fn denomination(&self) -> String {
+        self.currency.clone()
+    }
 }
 
 impl Wire for Snapshot {
