@@ -76,7 +76,7 @@ mod tests {
 
     fn order(state: &mut CartState, replica: ReplicaId, number: u128) -> PlacedCut {
         let (operation, cut) = state.cut(replica).unwrap();
-        let lines = state.visible().map(|(item, units, _)| (item.0.clone(), units)).collect();
+        let lines = state.visible().map(|(item, units)| (item.0.clone(), units)).collect();
         let seen = state.context().clone();
         state.join_delta(&CartDelta::tick(operation));
         state.join_delta(&cut);
