@@ -69,9 +69,10 @@ impl PlaceRequest {
     /// The digest. The leading name carries the version of this list of fields: stored digests are compared with it.
     pub fn digest(&self) -> RequestDigest {
         let total = self.expected_total.map(|total| format!("{} {}", total.minor_units(), total.currency()));
+        let cart = self.cart.as_uuid();
         let fields = [
             b"place.1".as_slice(),
-            self.cart.as_uuid().as_bytes(),
+            cart.as_bytes(),
             self.cart_version.as_bytes(),
             self.card_token.reveal().as_bytes(),
             self.delivery.recipient.as_bytes(),

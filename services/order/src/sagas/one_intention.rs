@@ -128,9 +128,9 @@ impl OneIntention {
 
     /// Whether everything that was shipped is on its way back, and its money with it.
     async fn take_back_whole(&self, order: &Order, by: OrderId) -> Result<bool, StoreError> {
-        let left = order.lines.iter().filter(|line| line.quantity > line.returned_quantity);
+        let left = order.lines.iter().filter(|line| line.quantity() > line.returned_quantity);
         let lines: Vec<_> = left
-            .map(|line| ReturnLine { offer: line.offer.clone(), quantity: line.quantity - line.returned_quantity })
+            .map(|line| ReturnLine { offer: line.offer.clone(), quantity: line.quantity() - line.returned_quantity })
             .collect();
         if lines.is_empty() {
             return Ok(true);
