@@ -25,7 +25,8 @@ pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
 
 /// Longest gRPC message, in bytes: what tonic and most other stacks decode unless they are told otherwise.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Longest page of a list, in bytes of its items on the wire. Half a message: a page may then end with an item of the other half.
+/// Longest page of a list, in bytes of its items on the wire. Half a message; a longer item has a
+/// page for itself.
 pub const PAGE_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
 /// Bytes of a character of UTF-8 at most.

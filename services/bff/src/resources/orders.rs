@@ -80,7 +80,7 @@ pub struct PlaceOrder {
     cart_id: String,
     /// The version of the cart that the shopper saw.
     cart_version: String,
-    /// The payment provider's token of the card.
+    /// The payment provider's token of the card. A card number is refused, here and in every other field.
     #[schema(example = "tok_visa")]
     card_token: String,
     delivery: Delivery,

@@ -1,7 +1,7 @@
 //! How large a cart may grow.
 
 /// Most lines of a cart. The largest real order we know has 675; a reservation of this many lines is one transaction.
-pub const LINES_MAX: usize = limits::LINES_MAX;
+pub const LINES_MAX: usize = 1_500;
 /// Most units that one edit may add or set.
 pub const UNITS_PER_EDIT_MAX: i64 = 10_000;
 /// Most units of one line, however many edits made it: the largest reservation of one offer.
