@@ -2,7 +2,7 @@
 //!
 //! The provider has no unique key on our ids. So a second charge for one order would stand there, whatever our own books say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ids::{OrderId, RefundId, Region};
 
@@ -11,7 +11,8 @@ use crate::audit::report::Examined;
 use crate::audit::sources::payments::{Payment, PaymentState, Payments, RefundState};
 use crate::audit::sources::provider::{Intent, Provider, ProviderRefund};
 
-/// Checks every payment and refund of both regions against the provider's ledger, and that ledger for anything else.
+/// Checks every payment and refund of both regions against the provider's ledger, and that ledger for anything else. In which region an
+/// order may be charged is the check `one home`.
 pub fn check(payments: Both<&Payments>, provider: &Provider) -> Examined {
     let mut examined = Examined::default();
     examined.count(usize::try_from(provider.lines).unwrap_or(usize::MAX), "lines of the provider's ledger");
@@ -63,8 +64,28 @@ pub fn check(payments: Both<&Payments>, provider: &Provider) -> Examined {
             }
         }
     }
+    by_order(&mut examined, provider);
     overpaid(&mut examined, provider);
     examined
+}
+
+/// Over all accounts: a key holds within its account only, so an order that two regions drove is charged in each, and each region's own
+/// books agree with its own account.
+fn by_order(examined: &mut Examined, provider: &Provider) {
+    let mut orders = BTreeMap::<&str, Vec<(&str, &Intent)>>::new();
+    for (id, intent) in &provider.intents {
+        orders.entry(&intent.reference).or_default().push((id, intent));
+    }
+    examined.count(orders.len(), "orders at the provider");
+    for (order, intents) in orders {
+        let accounts: BTreeSet<&str> = intents.iter().map(|(_, intent)| intent.account.as_str()).collect();
+        let taken: i128 = intents.iter().flat_map(|(_, intent)| &intent.captures).copied().map(i128::from).sum();
+        examined.require(accounts.len() == 1, || {
+            let name = |(id, intent): &(&str, &Intent)| format!("{id} of account {}", intent.account);
+            let named: Vec<String> = intents.iter().map(name).collect();
+            format!("order {order} was charged through {}: {taken} were captured in all", named.join(" and "))
+        });
+    }
 }
 
 /// The provider never paid back more than it took.
@@ -214,6 +235,17 @@ mod tests {
         fails(|world| world.provider.refunds.clear(), &[&refund, "paid back []"]);
         fails(|world| world.provider.refunds[0].amount_minor = 1400, &[&refund, "paid back [1400]"]);
         fails(|world| world.provider.refunds[0].amount_minor = 1400, &["took 1300", "paid back 1400"]);
+    }
+
+    #[test]
+    fn an_order_charged_through_two_accounts_is_named_though_each_regions_books_agree_with_its_own() {
+        let placed = sound().placed;
+        let mut world = sound();
+        world.drive_again(placed, Region::West);
+        let examined = check(world.payments.as_ref(), &world.provider);
+        let named = ["charged through", "of account east", "of account west", &placed.to_string()];
+        assert_named(&examined, &named);
+        assert_eq!(examined.offenders().len(), 1, "{:?}", examined.offenders());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Carts in both regions: the same carts, of the same bytes, and the same checkouts in the same states.
+//! Carts in both regions: the same carts, of the same bytes, the same checkouts in the same states, and the same units ordered twice.
 //!
 //! Bytes, because a stored value has one form only (see the check `carts`): what differs in bytes differs in what it means. Only for
 //! an open link, and with nothing on its way: then a difference is one that nothing but anti-entropy would mend.
@@ -9,7 +9,7 @@ use ids::{CartId, OrderId};
 
 use crate::audit::both::Both;
 use crate::audit::report::Examined;
-use crate::audit::sources::carts::{Carts, Checkout, StoredCart};
+use crate::audit::sources::carts::{Carts, Checkout, StoredCart, Twice};
 
 /// Compares the carts and checkouts of the two regions.
 pub fn check(carts: Both<&Carts>) -> Examined {
@@ -24,6 +24,19 @@ pub fn check(carts: Both<&Carts>) -> Examined {
     side_by_side(&mut examined, &east.carts, &west.carts, "carts", name, same_cart);
     let name = |id: &OrderId| format!("checkout of order {id}");
     side_by_side(&mut examined, &east.checkouts, &west.checkouts, "checkouts", name, same_checkout);
+    let name = |(cart, offer, first, second): &Twice| {
+        format!("cart {cart}: {offer} ordered twice, by {first} and by {second},")
+    };
+    side_by_side(
+        &mut examined,
+        &east.twice,
+        &west.twice,
+        "lines ordered twice",
+        name,
+        |examined, twice, east, west| {
+            examined.require(east == west, || format!("{} is {east} units in east and {west} in west", name(twice)));
+        },
+    );
     examined
 }
 
@@ -175,6 +188,22 @@ mod tests {
         let placed = sound().placed;
         let examined = examine(|world| world.carts.west.checkouts.get_mut(&placed).unwrap().cut.clear());
         assert!(examined.offenders().is_empty(), "{:?}", examined.offenders());
+    }
+
+    #[test]
+    fn units_ordered_twice_that_one_region_does_not_know_of_or_counts_otherwise_are_named() {
+        let World { placed, shipped, .. } = sound();
+        let twice = || ((placed_cart(), "cup".to_owned(), shipped, placed), 1);
+        let name = placed_cart().to_string();
+        fails(
+            |world| world.carts.west.twice.extend([twice()]),
+            &[&name, "cup ordered twice", "in west and not in east"],
+        );
+        let otherwise = |world: &mut World| {
+            world.carts.east.twice.extend([twice()]);
+            world.carts.west.twice.extend([(twice().0, 2)]);
+        };
+        fails(otherwise, &[&name, &shipped.to_string(), "1 units in east and 2 in west"]);
     }
 
     #[test]

@@ -5,11 +5,13 @@ mod charged;
 mod converged;
 mod dead_letters;
 mod ledger;
+mod one_home;
 mod orders;
 mod published;
 mod reservations;
 mod returns;
 mod settled;
+mod shown;
 mod stock;
 #[cfg(test)]
 mod world;
@@ -28,6 +30,15 @@ pub fn judge(stores: &Stores) -> Vec<Finding> {
     vec![
         conclude("ledger", || Ok(ledger::check(payments.all()?))),
         conclude("charged once", || Ok(charged::check(payments.all()?, provider()?))),
+        conclude("one home", || {
+            Ok(one_home::check(&one_home::Input {
+                orders: orders.all()?,
+                payments: payments.all()?,
+                inventory: inventory.all()?,
+                provider: provider()?,
+                link: *link,
+            }))
+        }),
         conclude("stock", || Ok(stock::check(inventory.all()?))),
         conclude("orders", || Ok(orders::check(orders.all()?, payments.all()?, inventory.all()?))),
         conclude("events", || Ok(published::check(orders.all()?, payments.all()?, events.all()?))),
@@ -43,6 +54,7 @@ pub fn judge(stores: &Stores) -> Vec<Finding> {
         }),
         conclude("dead letters", || Ok(dead_letters::check(events.all()?))),
         conclude("carts", || Ok(carts::check(orders.all()?, carts.all()?))),
+        conclude("charged as shown", || Ok(shown::check(orders.all()?, carts.all()?))),
         match link {
             Link::Open => conclude(IN_BOTH_REGIONS, || Ok(converged::check(carts.all()?))),
             Link::Cut => skipped(IN_BOTH_REGIONS, "the link between them is cut: they agree again after it is healed"),
@@ -90,7 +102,8 @@ mod tests {
         let mut stores = world::sound().stores();
         stores.provider = Err(Unreadable::new("the provider's ledger", "no answer"));
         stores.events.west = Err(Unreadable::new("the west Kafka", "no answer"));
-        let inconclusive = ["charged once", "events", "dead letters"].map(|check| (check, Verdict::Inconclusive));
+        let inconclusive =
+            ["charged once", "one home", "events", "dead letters"].map(|check| (check, Verdict::Inconclusive));
         assert_eq!(not_ok(&stores), inconclusive);
     }
 }

@@ -14,7 +14,7 @@ use super::carts::{Address, Snapshot, State};
 use crate::audit::both::Both;
 use crate::audit::report::Examined;
 use crate::audit::sources::Stores;
-use crate::audit::sources::carts::{Carts, Checkout, CheckoutState, StoredCart};
+use crate::audit::sources::carts::{Carts, Checkout, CheckoutState, Shown, StoredCart};
 use crate::audit::sources::events::{Events, Odd, Topic};
 use crate::audit::sources::inventory::{
     Inventory, Level, Reservation, ReservationState, TransferIn, TransferOut, Units,
@@ -167,6 +167,8 @@ impl World {
         };
         let cart = CartId::from_uuid(id.as_uuid());
         let order = Order {
+            customer: CustomerId::from_uuid(Uuid::from_u128(7)),
+            key: id.to_string(),
             state,
             home_region: region.name().to_owned(),
             cart,
@@ -261,7 +263,16 @@ impl World {
         carts.carts.insert(id, stored(&cart));
         let state = if state.was_placed() { CheckoutState::Ordered } else { CheckoutState::Abandoned };
         let cut = encode_delta(&cut);
-        carts.checkouts.insert(order, Checkout { cart: id, state, begun_here: true, cut, is_overdue: false });
+        let ordered = wanted.iter().map(|(offer, _, quantity)| ((*offer).to_owned(), *quantity)).collect();
+        let shown = |(offer, price, quantity): &Wanted<'_>| Shown {
+            offer: (*offer).to_owned(),
+            quantity: *quantity,
+            amount_minor: i128::from(price * quantity),
+            currency: "GBP".to_owned(),
+        };
+        let shown = Some(Ok(wanted.iter().map(shown).collect()));
+        let checkout = Checkout { cart: id, state, begun_here: true, cut, is_overdue: false, ordered, shown };
+        carts.checkouts.insert(order, checkout);
     }
 
     /// The checkout of the placed order arrived undecided, with its cut; the others settled, without.
@@ -271,13 +282,25 @@ impl World {
             let begun_here = checkouts.into_iter().filter(|(_, checkout)| checkout.begun_here);
             let replicas = begun_here.map(|(order, checkout)| {
                 let cut = if order == self.placed { checkout.cut } else { Vec::new() };
-                (order, Checkout { begun_here: false, cut, ..checkout })
+                (order, Checkout { begun_here: false, cut, shown: None, ..checkout })
             });
             let replicas: Vec<_> = replicas.collect();
             let peer = self.carts.of_mut(region.peer());
             peer.carts.extend(carts);
             peer.checkouts.extend(replicas);
         }
+    }
+
+    /// The other region drives an order of `east` as if it were its own, and charges it through its own account.
+    pub fn drive_again(&mut self, id: OrderId, region: Region) {
+        let order = self.orders.east.orders[&id].clone();
+        self.reserve(region, id, &order);
+        let payment = Payment { intent: Some(format!("pi_{id}_again")), ..self.payments.east.payments[&id].clone() };
+        let account = region.name().to_owned();
+        let theirs = Intent { account, ..self.provider.intents[&format!("pi_{id}")].clone() };
+        self.provider.intents.extend(payment.intent.clone().map(|intent| (intent, theirs)));
+        self.payments.of_mut(region).payments.insert(id, payment);
+        self.orders.of_mut(region).orders.insert(id, order);
     }
 
     fn capture(&mut self, id: OrderId) {

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use contracts::cart::v1::BeginCheckoutResponse;
 use futures::TryStreamExt as _;
 use ids::{CartId, CustomerId, OrderId, Region};
+use prost::Message as _;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::unpublished::{self, Unpublished};
@@ -21,6 +24,7 @@ pub struct Carts {
     /// Lines of carts that are not there.
     pub stray_lines: BTreeSet<(CartId, String)>,
     pub checkouts: BTreeMap<OrderId, Checkout>,
+    pub twice: BTreeMap<Twice, i64>,
     /// Operations of this region that the other has not acknowledged.
     pub unacknowledged: i64,
     pub unpublished: Vec<Unpublished>,
@@ -38,6 +42,9 @@ pub struct StoredCart {
     pub lines: BTreeMap<String, Vec<u8>>,
 }
 
+/// What the units are of that two orders took both: the cart, the offer, and the orders, the smaller id first.
+pub type Twice = (CartId, String, OrderId, OrderId);
+
 type CartColumns = (Uuid, Uuid, Vec<u8>, Vec<u8>, i32);
 
 /// A checkout.
@@ -51,7 +58,23 @@ pub struct Checkout {
     pub cut: Vec<u8>,
     /// Begun longer ago than any checkout may stay undecided.
     pub is_overdue: bool,
+    /// Units by offer, as they were cut.
+    pub ordered: BTreeMap<String, i64>,
+    /// What the order service was told, if this region began it and its log still holds the answer. `Err` if the answer means nothing.
+    pub shown: Option<Result<Vec<Shown>, String>>,
 }
+
+/// A line as it was shown when the checkout began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub offer: String,
+    pub quantity: i64,
+    /// What its units cost together.
+    pub amount_minor: i128,
+    pub currency: String,
+}
+
+type CheckoutColumns = (Uuid, Uuid, CheckoutState, bool, Vec<u8>, bool, Json<BTreeMap<String, i64>>, Option<Vec<u8>>);
 
 /// Where a checkout stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -89,20 +112,57 @@ impl Carts {
             }
         }
         drop(rows);
-        let rows: Vec<(Uuid, Uuid, CheckoutState, bool, Vec<u8>, bool)> = sqlx::query_as(
-            "select order_id, cart_id, state, cart_is_own(origin), cut, begun_at < now() - make_interval(secs => $1)
-             from cart_checkout",
-        )
-        .bind(UNDECIDED_MAX.as_secs_f64())
-        .fetch_all(conn)
-        .await?;
-        let checkout = |(order, cart, state, begun_here, cut, is_overdue)| {
-            let cart = CartId::from_uuid(cart);
-            (OrderId::from_uuid(order), Checkout { cart, state, begun_here, cut, is_overdue })
-        };
-        let checkouts = rows.into_iter().map(checkout).collect();
-        Ok(Self { carts, stray_lines, checkouts, unacknowledged, unpublished })
+        let checkouts = checkouts(&mut *conn).await?;
+        let twice = twice(conn).await?;
+        Ok(Self { carts, stray_lines, checkouts, twice, unacknowledged, unpublished })
     }
+}
+
+async fn checkouts(conn: &mut PgConnection) -> Result<BTreeMap<OrderId, Checkout>, sqlx::Error> {
+    let mut checkouts = BTreeMap::new();
+    let mut rows = sqlx::query_as::<_, CheckoutColumns>(
+        "select k.order_id, k.cart_id, k.state, cart_is_own(k.origin), k.cut, k.begun_at < now() - make_interval(secs => $1),
+                k.ordered, o.outcome
+         from cart_checkout k
+         left join cart_operation o
+             on o.cart_id = k.cart_id and o.order_id = k.order_id and o.operation_key like 'checkout:%' and cart_is_own(o.origin)",
+    )
+    .bind(UNDECIDED_MAX.as_secs_f64())
+    .fetch(conn);
+    while let Some((order, cart, state, begun_here, cut, is_overdue, Json(ordered), outcome)) = rows.try_next().await? {
+        let (cart, shown) = (CartId::from_uuid(cart), outcome.map(|outcome| shown(&outcome)));
+        let checkout = Checkout { cart, state, begun_here, cut, is_overdue, ordered, shown };
+        checkouts.insert(OrderId::from_uuid(order), checkout);
+    }
+    Ok(checkouts)
+}
+
+/// The lines of a stored answer.
+fn shown(outcome: &[u8]) -> Result<Vec<Shown>, String> {
+    let answer = BeginCheckoutResponse::decode(outcome).map_err(|error| error.to_string())?;
+    let line = |line: contracts::cart::v1::CartLine| {
+        let price = line.unit_price.ok_or_else(|| format!("{} has no price", line.offer_id))?;
+        let cost = |each: i64, units: i64| i128::from(each) * i128::from(units);
+        let parts = line
+            .prices
+            .iter()
+            .map(|part| cost(part.unit_price.as_ref().map_or(0, |each| each.minor_units), part.quantity));
+        // Of one price there are no parts.
+        let amount_minor = if line.prices.is_empty() { cost(price.minor_units, line.quantity) } else { parts.sum() };
+        Ok(Shown { offer: line.offer_id, quantity: line.quantity, amount_minor, currency: price.currency_code })
+    };
+    answer.lines.into_iter().map(line).collect()
+}
+
+async fn twice(conn: &mut PgConnection) -> Result<BTreeMap<Twice, i64>, sqlx::Error> {
+    let rows: Vec<(Uuid, String, Uuid, Uuid, i64)> =
+        sqlx::query_as("select cart_id, offer_id, first_order_id, second_order_id, quantity from cart_ordered_twice")
+            .fetch_all(conn)
+            .await?;
+    let row = |(cart, offer, first, second, quantity)| {
+        ((CartId::from_uuid(cart), offer, OrderId::from_uuid(first), OrderId::from_uuid(second)), quantity)
+    };
+    Ok(rows.into_iter().map(row).collect())
 }
 
 /// Operations of `region`, whose database this is, that the other region has not acknowledged: on their way, or stuck.

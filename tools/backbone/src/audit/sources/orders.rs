@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
-use ids::{CartId, OrderId, RefundId};
+use ids::{CartId, CustomerId, OrderId, RefundId};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Row as _};
@@ -22,6 +22,9 @@ pub struct Orders {
 /// An order.
 #[derive(Clone, Debug)]
 pub struct Order {
+    /// Whose it is, and the key of the request that it was made for: together the intention behind it.
+    pub customer: CustomerId,
+    pub key: String,
     pub state: OrderState,
     pub home_region: String,
     pub cart: CartId,
@@ -114,6 +117,8 @@ pub enum ReturnState {
 impl FromRow<'_, PgRow> for Order {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
+            customer: CustomerId::from_uuid(row.try_get("customer_id")?),
+            key: row.try_get("idempotency_key")?,
             state: row.try_get("state")?,
             home_region: row.try_get("home_region")?,
             cart: CartId::from_uuid(row.try_get("cart_id")?),
@@ -149,7 +154,8 @@ impl Orders {
     pub async fn read(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let mut all = Self { unpublished: unpublished::read(conn).await?, ..Self::default() };
         let mut rows = sqlx::query(
-            "select order_id, state, home_region, cart_id, currency, total_minor, line_count, captured, refunded_minor,
+            "select order_id, customer_id, idempotency_key, state, home_region, cart_id, currency, total_minor, line_count,
+                    captured, refunded_minor,
                     drive_after is not null or parked_at is not null as is_driven,
                     state = 'placed' and (ship_at is null or ship_at <= now()) as is_due_to_ship
              from customer_order",

@@ -36,6 +36,8 @@ fn sound() -> World {
     let (offer, prices) = ("mug".to_owned(), Vec::new());
     let line = OrderLine { offer, unit_price_minor: 250, quantity: 2, prices, returned_quantity: 0 };
     let stored = Order {
+        customer: CustomerId::generate(),
+        key: "key".to_owned(),
         state: OrderState::Shipped,
         home_region: "east".to_owned(),
         cart: cart_id,
