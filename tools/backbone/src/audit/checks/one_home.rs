@@ -1,7 +1,7 @@
 //! One home: an order is in one region's stores alone and is charged through that region's account, and one request is one order.
 //!
 //! The same customer and key are one intention. While the regions cannot talk each may make an order of it; afterwards one stands, and the
-//! other is cancelled or paid back.
+//! other is cancelled or taken back.
 
 use std::collections::BTreeMap;
 
@@ -81,9 +81,11 @@ fn apart<'a>(
     }
 }
 
-/// Whether somebody pays for it: it is placed or shipped, and not paid back whole.
+/// Whether somebody pays for it: it is placed or shipped, and not taken back whole. (That what was taken back is paid back is the check
+/// `returns and refunds`.)
 fn stands(order: &Order) -> bool {
-    matches!(order.state, OrderState::Placed | OrderState::Shipped) && order.refunded_minor < order.total_minor
+    let is_kept = order.lines.iter().any(|line| line.returned_quantity < line.quantity);
+    matches!(order.state, OrderState::Placed | OrderState::Shipped) && is_kept
 }
 
 fn intentions(examined: &mut Examined, orders: Both<&Orders>) {
@@ -164,9 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn one_of_two_that_is_cancelled_or_paid_back_whole_stands_no_more() {
+    fn one_of_two_that_is_cancelled_or_taken_back_whole_stands_no_more() {
         for undo in [(|order: &mut Order| order.state = OrderState::Cancelled) as fn(&mut Order), |order| {
-            (order.state, order.refunded_minor) = (OrderState::Shipped, order.total_minor)
+            order.state = OrderState::Shipped;
+            order.lines.iter_mut().for_each(|line| line.returned_quantity = line.quantity);
         }] {
             let mut world = sound();
             twins(&mut world);
