@@ -9,7 +9,7 @@ use world::broken::{
     FORGETTING_THE_ADDRESS, KEEPING_OURS, RETIRING_FOR_OTHERS, SUMMING, Suite, TAKING_THEIR_CONTEXT, WITHOUT_CONTEXT,
     is_caught,
 };
-use world::{Joins, REAL, State, Step, World, bytes, steps};
+use world::{Joins, Price, REAL, State, Step, World, bytes, steps};
 
 /// What a suite finds.
 type Verdict = Result<(), TestCaseError>;
@@ -128,7 +128,7 @@ fn a_hundred_thousand_edits_of_twenty_items_take_no_more_room_than_a_thousand() 
         let mut world = World::new(2);
         for edit in 0..edits {
             let (replica, item) = ((edit % 2) as usize, edit % 20);
-            world.perform(&Step::Add { replica, item, quantity: 1, price: 1 });
+            world.perform(&Step::Add { replica, item, quantity: 1, price: Price(1) });
             if edit % 7 == 0 {
                 world.perform(&Step::Remove { replica, item });
             }

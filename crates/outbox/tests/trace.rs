@@ -44,6 +44,8 @@ async fn the_handler_continues_the_trace_of_the_append(pool: PgPool) {
         log: "off".to_owned(),
         drain_grace_ms: 0,
         requests_in_flight_max: 1,
+        connections_max: 4_096,
+        client_share_percent: 90,
     };
     let telemetry = chassis::telemetry::init("test", &config).unwrap();
     let topic = Topic::create(&[]).await;

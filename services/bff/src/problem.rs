@@ -39,7 +39,7 @@ pub struct Problem {
     #[serde(skip)]
     retry_after: Option<Duration>,
     #[serde(skip)]
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// A field of the request that breaks a rule.
@@ -96,7 +96,7 @@ impl Problem {
     /// The same, with a header that says what would be taken.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.header = Some(Box::new((name, value)));
         self
     }
 
@@ -186,7 +186,7 @@ impl IntoResponse for Problem {
         let (wait, header) = (self.retry_after, self.header.clone());
         let body = serde_json::to_vec(&self.without_card_numbers()).unwrap_or_default();
         let mut response = (status, [(CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
-        if let Some((name, value)) = header {
+        if let Some((name, value)) = header.map(|header| *header) {
             response.headers_mut().insert(name, value);
         }
         if let Some(wait) = wait {

@@ -221,6 +221,8 @@ fn service_config() -> ServiceConfig {
         log: "info".to_owned(),
         drain_grace_ms: 10_000,
         requests_in_flight_max: 4,
+        connections_max: 4_096,
+        client_share_percent: 90,
     }
 }
 

@@ -54,7 +54,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let peer = Arc::new(PeerRegion::new(there.clone(), region, known_link));
     workers.spawn("peer-link", move |token| {
         let (there, link) = (there.clone(), link.clone());
-        async move { Ok::<_, Infallible>(grpc::peer::watch(&there, &link, token).await) }
+        async move {
+            grpc::peer::watch(&there, &link, token).await;
+            Ok::<_, Infallible>(())
+        }
     });
     let intentions = OneIntention::new(sagas.clone(), Some(peer.clone()));
     workers::start(&mut workers, &pool, &config, &sagas, &intentions);

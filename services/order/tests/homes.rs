@@ -293,7 +293,7 @@ async fn the_later_of_two_orders_of_one_request_is_cancelled_once(pool: PgPool) 
     }
     let order = app.sagas.store.order(id).await.unwrap().unwrap();
     assert_eq!((order.state, order.superseded_by), (OrderState::Cancelled, Some(earlier)));
-    assert_eq!(app.world.held(id).2, false, "the money is let go");
+    assert!(!app.world.held(id).2, "the money is let go");
     assert!(app.sagas.store.to_undo(10).await.unwrap().is_empty());
 }
 

@@ -302,7 +302,11 @@ impl order::order_service_server::OrderService for Fake {
         request: tonic::Request<order::ListOrdersRequest>,
     ) -> Result<Answer<order::ListOrdersResponse>, Status> {
         let orders = self.order().into_iter().collect();
-        self.answer("ListOrders", &request, order::ListOrdersResponse { orders, next_page_token: "next".into() })
+        self.answer(
+            "ListOrders",
+            &request,
+            order::ListOrdersResponse { orders, next_page_token: "next".into(), ..Default::default() },
+        )
     }
 
     async fn cancel_order(
@@ -372,6 +376,7 @@ impl Rig {
         let url = format!("http://{}", serve(fake.clone()).await);
         let key = SessionKey::from_hex(&"5a".repeat(32)).unwrap();
         let bff = Bff {
+            region: ids::Region::East,
             backends: Backends {
                 carts: Carts::new(&url).unwrap(),
                 cart_changes: CartChanges::new(&url).unwrap(),

@@ -6,7 +6,7 @@ use crdt::Denominated as _;
 use ids::{OfferId, SellerId};
 use money::{Currency, Money, MoneyError};
 
-use super::{CartDelta, CartState, Item, LineEntries, Snapshot};
+use super::{CartDelta, CartState, Item, LineEntries};
 
 /// A visible line: the units of one offer in one currency.
 #[derive(Clone, Debug, PartialEq, Eq)]

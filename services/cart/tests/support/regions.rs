@@ -82,7 +82,6 @@ impl Side {
     }
 
     /// Everything that must be the same in both regions.
-    #[expect(clippy::type_complexity, reason = "a row of columns that are only compared")]
     pub async fn bytes(
         &self,
     ) -> Vec<(Uuid, Vec<u8>, Vec<u8>, i32, Vec<String>, Vec<Vec<u8>>, Vec<String>, Vec<String>)> {

@@ -77,6 +77,8 @@ impl Site {
             log: "warn".to_owned(),
             drain_grace_ms: 1_000,
             requests_in_flight_max: 512,
+            connections_max: 4_096,
+            client_share_percent: 90,
         };
         let token = CancellationToken::new();
         let service = InventoryGrpc::new(self.pool.clone(), self.region, Duration::from_secs(60), peer);

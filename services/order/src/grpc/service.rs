@@ -89,7 +89,7 @@ impl OrderService for OrderGrpc {
             return Ok(Response::new(answer));
         }
         let patience = if is_handed_on { Arriving::Awaited } else { Arriving::Told };
-        match self.sagas.place.place(&request, patience, answer_by()).await {
+        match self.sagas.place.place_when(&request, patience, answer_by()).await {
             Ok(order) => Ok(Response::new(wire::PlaceOrderResponse { order: Some(order.into()) })),
             Err(PlaceError::Elsewhere(_)) if !is_handed_on => self.homes.place_there(asked).await.map(Response::new),
             Err(error) => Err(error::of_place(error)),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ids::{CartId, CustomerId, OrderId, Region};
 use order::domain::{CardToken, CutLine, DeliveryAddress, Order, PlaceRequest};
-use order::sagas::place_order::{Arriving, PlaceError, Settings};
+use order::sagas::place_order::{PlaceError, Settings};
 use order::sagas::{Callees, Patience, Sagas};
 use order::store::Store;
 use order::workers::Queue;
@@ -18,6 +18,7 @@ use order::workers::refunds::Refunds;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
+#[allow(unused_imports, reason = "each test binary uses its part")]
 pub use world::{Fault, Method, World};
 
 /// The service without its edge.
@@ -64,7 +65,7 @@ impl App {
     }
 
     pub async fn place(&self, request: &PlaceRequest) -> Result<Order, PlaceError> {
-        self.sagas.place.place(request, Arriving::Told, soon()).await
+        self.sagas.place.place(request, soon()).await
     }
 
     /// A new process over the same stores and neighbours.

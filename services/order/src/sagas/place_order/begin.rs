@@ -28,7 +28,20 @@ impl PlaceOrder {
     ///
     /// # Errors
     /// [`PlaceError`].
-    pub async fn place(&self, request: &PlaceRequest, arriving: Arriving, until: Instant) -> Result<Order, PlaceError> {
+    pub async fn place(&self, request: &PlaceRequest, until: Instant) -> Result<Order, PlaceError> {
+        self.place_when(request, Arriving::Told, until).await
+    }
+
+    /// The same, for a cart whose version may still be on its way here.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub async fn place_when(
+        &self,
+        request: &PlaceRequest,
+        arriving: Arriving,
+        until: Instant,
+    ) -> Result<Order, PlaceError> {
         if let Some(known) = self.store.known_request(request.customer, &request.idempotency_key).await? {
             return self.repeat(&known, request, until).await;
         }
