@@ -51,6 +51,7 @@ async fn look_at(layout: &Layout, region: Region, link: Link) -> Activity {
         let seen = replication(layout, region).await;
         activity.in_flight += seen.as_ref().map_or(0, |(in_flight, _)| *in_flight);
         activity.marks.push(seen.ok().map(|(_, mark)| mark));
+        activity.in_flight += intentions(layout, region).await.unwrap_or_default();
     }
     activity
 }
@@ -70,6 +71,20 @@ async fn replication(layout: &Layout, region: Region) -> Read<(i64, String)> {
         let in_flight = carts::unacknowledged(conn, region).await?;
         let mark = sqlx::query_scalar(EDITS).fetch_one(conn).await?;
         Ok((in_flight, mark))
+    })
+    .await
+}
+
+/// Orders that were decided in an absent home's stead, of which it has not heard; and the later of two of one request that are still to be
+/// undone, whose undoing moves the orders' own mark.
+async fn intentions(layout: &Layout, region: Region) -> Read<i64> {
+    snapshot(layout, region, "order", async |conn| {
+        sqlx::query_scalar(
+            "select (select count(*) from customer_order where tell_home_after is not null and told_home_at is null)
+                  + (select count(*) from superseded_order where next_look_at is not null)",
+        )
+        .fetch_one(conn)
+        .await
     })
     .await
 }
