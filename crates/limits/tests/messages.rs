@@ -57,7 +57,8 @@ const CUT_TO_BYTES: &[(&str, usize)] = &[
     ("order.v1.ListOrdersResponse.orders", PAGE_BYTES_MAX),
     ("order.v1.ListParkedOrdersResponse.orders", PAGE_BYTES_MAX),
     // What is loaded in one request is as much as a message holds; the contract says so.
-    ("catalog.v1.UpsertOffersRequest.offers", MESSAGE_BYTES_MAX),
+    // Beside them, the key.
+    ("catalog.v1.UpsertOffersRequest.offers", MESSAGE_BYTES_MAX - 512),
 ];
 
 /// Methods whose messages are cut to bytes by the rules of replication, in `services/cart/src/replication`.
