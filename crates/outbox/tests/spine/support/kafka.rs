@@ -113,13 +113,25 @@ fn config() -> ClientConfig {
     config
 }
 
+/// The first and the next offset of a partition. A broker under load may say for a moment that it does not lead a new one yet.
+fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
+    let deadline = std::time::Instant::now() + DEADLINE;
+    loop {
+        match consumer.fetch_watermarks(topic, partition, DEADLINE) {
+            Ok(watermarks) => return watermarks,
+            Err(error) => assert!(std::time::Instant::now() < deadline, "{topic}/{partition}: {error}"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
 async fn read_all(topic: String) -> Vec<OwnedMessage> {
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config().set("group.id", unique("reader")).create().unwrap();
         let mut assignment = TopicPartitionList::new();
         let mut expected = 0;
         for partition in 0..PARTITIONS {
-            let (low, high) = consumer.fetch_watermarks(&topic, partition, DEADLINE).unwrap();
+            let (low, high) = watermarks(&consumer, &topic, partition);
             expected += high - low;
             assignment.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
         }
