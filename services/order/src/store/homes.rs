@@ -128,6 +128,7 @@ impl Store {
 
     /// The home knows of the order; it is told again after `again`, or never.
     pub async fn told_home(&self, order: OrderId, again: Option<Duration>) -> Result<(), StoreError> {
+        crash_point("order.told-home.before-commit").await;
         sqlx::query!(
             "update customer_order
              set told_home_at = coalesce(told_home_at, now()), tell_home_after = now() + make_interval(secs => $2)
@@ -137,11 +138,13 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        crash_point("order.told-home.after-commit").await;
         Ok(())
     }
 
     /// The home could not be told; it is tried again after `again`.
     pub async fn not_told_home(&self, order: OrderId, again: Duration) -> Result<(), StoreError> {
+        crash_point("order.not-told-home.before-commit").await;
         sqlx::query!(
             "update customer_order set tell_home_after = now() + make_interval(secs => $2) where order_id = $1",
             order.as_uuid(),
@@ -149,6 +152,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        crash_point("order.not-told-home.after-commit").await;
         Ok(())
     }
 
@@ -198,6 +202,7 @@ impl Store {
 
     /// A superseded order cannot be undone yet; it is looked at again after `again`.
     pub async fn not_undone(&self, order: OrderId, again: Duration) -> Result<(), StoreError> {
+        crash_point("order.not-undone.before-commit").await;
         sqlx::query!(
             "update superseded_order set next_look_at = now() + make_interval(secs => $2)
              where order_id = $1 and settled_at is null",
@@ -206,6 +211,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        crash_point("order.not-undone.after-commit").await;
         Ok(())
     }
 }
