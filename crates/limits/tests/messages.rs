@@ -48,6 +48,10 @@ const LISTS: &[(&str, usize)] = &[
     ("order.v1.OrderStanding.refunds", LINES_MAX),
     ("payment.v1.AuthoriseRequest.shares", LINES_MAX),
     ("payment.v1.RefundRequest.shares", LINES_MAX),
+    // The largest page that operators may ask for, and the refunds of one order.
+    ("payment.v1.ListParkedPaymentsResponse.parked", 1_000),
+    ("payment.v1.ListDifferencesResponse.differences", 1_000),
+    ("payment.v1.RetryPaymentResponse.retried", 1_000),
 ];
 
 /// Lists that are cut to so many bytes, however many entries that are; by those who make them, in this workspace.
