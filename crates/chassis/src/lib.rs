@@ -12,10 +12,12 @@
 //! | [`retry`], [`breaker`] | the pure rules behind the calls; they take `now` |
 //! | [`migrate`] | applies a service's migrations |
 //! | [`workers`] | background loops that restart after a failure and end on shutdown |
+//! | [`conditions`] | what a service cannot do just now, though it runs |
 //! | [`shutdown`] | SIGTERM and SIGINT as a cancellation token |
 
 pub mod breaker;
 pub mod client;
+pub mod conditions;
 pub mod config;
 pub mod database;
 pub mod deadline;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// Why a relay or a consumer refuses to run. All of them are faults of the deployment: running it again changes nothing
-/// until the configuration or the topics change, and nothing was published, consumed or lost.
+/// until the configuration or the topics change, and nothing was published, consumed or lost. A consumer whose inbox forgets too
+/// early says so in its condition and waits for that change; only [`Self::Client`] ends one.
 #[derive(Debug, thiserror::Error)]
 pub enum SpineError {
     /// The inbox would forget an event while the broker can still deliver it again.

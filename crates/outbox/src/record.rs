@@ -38,6 +38,8 @@ pub(crate) struct Delivered {
     pub(crate) record: Record,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
+    /// Milliseconds since the epoch, as its producer's clock had it; none when it did not say.
+    pub(crate) timestamp_ms: Option<i64>,
 }
 
 impl Delivered {
@@ -58,6 +60,7 @@ impl Delivered {
             },
             partition: message.partition(),
             offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis(),
         }
     }
 }

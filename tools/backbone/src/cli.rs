@@ -21,6 +21,7 @@ use crate::order::{self, OrderArgs};
 use crate::payment::{self, PaymentArgs};
 use crate::platform::{self, Layout, Options, PartName, Prefix, Scope, Settings};
 use crate::replay::{self, ReplayArgs};
+use crate::spine::restore::{self, EventsArgs};
 use crate::wan::{self, WanArgs};
 use crate::{logs, test_env, tour};
 
@@ -98,6 +99,8 @@ enum Command {
     Payment(PaymentArgs),
     /// The dead letters: events that a consumer refused. List them, look at one, try again.
     Dlq(DlqArgs),
+    /// The events of both regions: bring back what a broker lost.
+    Events(EventsArgs),
     /// A process of `bench --only spine`.
     #[command(hide = true)]
     SpineWorker(bench::SpineWorker),
@@ -192,6 +195,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cart(asked) => return cart::run(&Layout::load(run_dir)?, asked, &print).await,
         Command::Payment(asked) => return payment::run(&Layout::load(run_dir)?, asked, &print).await,
         Command::Dlq(args) => return dlq::run(&Layout::load(run_dir)?, &args, &print).await,
+        Command::Events(args) => return restore::run(&Layout::load(run_dir)?, &args, &print).await,
         Command::TestEnv(asked) => return test_env::run(&asked, interrupt()?, &print).await,
     }
     Ok(ExitCode::SUCCESS)

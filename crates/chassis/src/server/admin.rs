@@ -66,6 +66,7 @@ fn router(ready: Arc<AtomicBool>) -> Router {
     let router = Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(readyz))
+        .route("/conditions", get(async || crate::conditions::lines()))
         .route("/metrics", get(metrics));
     #[cfg(feature = "sabotage")]
     let router = router.merge(super::sabotage::router());

@@ -84,6 +84,7 @@ impl GrpcServer {
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
         let health = self.add_health_and_reflection().await?;
+        tokio::spawn(crate::conditions::tell(health.clone(), shutdown.clone()));
         let admin = Admin::start_on(admin_listener);
         let layer = RequestLayer::new(self.config.requests_in_flight_max());
         let held = Connections::new(ConnectionsMax::from(&self.config));

@@ -19,6 +19,10 @@ use crate::telemetry;
 /// longer, and a statement hangs.
 pub(super) const APPLY_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a transaction waits for a lock. Everybody holds theirs for a few milliseconds; one that is held for longer must not
+/// hold up the events that do not need it.
+const LOCK_TIMEOUT: &str = "250ms";
+
 /// Which consumer this is, and where it remembers.
 #[derive(Clone)]
 pub(super) struct Inbox {
@@ -88,15 +92,23 @@ impl Inbox {
     /// Another member of the group may hold the same events for a moment after a partition has moved. The insert then
     /// waits until that transaction has ended, and sees its rows or none. Ids are inserted in their order, so that two
     /// such members do not wait for each other.
+    ///
+    /// It bounds how long this transaction waits for a lock, unless its pool has a bound of its own: in the same statement, because
+    /// it would cost each batch another round trip. (A volatile function in a subquery of its own is not optimised away.)
     async fn remember(&self, conn: &mut PgConnection, events: &[&Received]) -> Result<BTreeSet<Uuid>, sqlx::Error> {
         let ids: BTreeSet<Uuid> = events.iter().map(|event| event.id.as_uuid()).collect();
         let ids: Vec<Uuid> = ids.into_iter().collect();
         let fresh = sqlx::query_scalar!(
-            "insert into inbox (consumer, event_id) select $1, unnest($2::uuid[])
+            "insert into inbox (consumer, event_id)
+             select $1, fresh.event_id
+             from unnest($2::uuid[]) as fresh (event_id), (
+                 select set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $3), true)
+             ) as patience
              on conflict do nothing
              returning event_id",
             self.group,
             &ids,
+            LOCK_TIMEOUT,
         )
         .fetch_all(conn)
         .await?;

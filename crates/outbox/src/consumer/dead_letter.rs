@@ -1,28 +1,29 @@
 //! The dead letters of a topic: `<topic>.dlq`, with the original key, payload and headers, and headers that say what
-//! happened.
+//! happened. See [`letter`](super::letter) for what is too large.
 //!
 //! An event is sent there before its offset is committed and leaves no inbox row. It can therefore be there twice after
 //! a crash (same topic, partition and offset), and once its cause is repaired it can be published again under its own
 //! id.
 
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use rdkafka::error::KafkaError;
 use sabotage::crash_point;
 
 use super::batch::Item;
 use super::failure::ErrorClass;
+use super::letter::{Extent, Verdict, letter};
 use crate::kafka::{PublishError, Publisher};
-use crate::record::{Header, Record};
+use crate::record::Record;
 use crate::telemetry;
-
-/// Longest reason in bytes; it is for a human, and a header is no place for more.
-const REASON_BYTES_MAX: usize = 512;
 
 /// Why a dead letter was not stored. It is sent again until it is.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DeadLetterError {
     #[error("dead letter not stored: {0}")]
-    Publish(#[from] PublishError),
+    Outage(PublishError),
+    /// Sending it again changes nothing until somebody changes the topic or its access rights.
+    #[error("the broker refuses the dead letter: {0}; {topic} must take what this consumer sends", topic = .1)]
+    Refused(PublishError, String),
     #[error("dead letter producer not created: {0}")]
     Client(#[from] KafkaError),
 }
@@ -39,20 +40,22 @@ impl DeadLetters {
         Self { brokers: brokers.to_owned(), group, publisher: None }
     }
 
-    /// Stores one record in the dead letters of its topic and waits for the acknowledgement.
+    /// Stores one record in the dead letters of its topic and waits for the acknowledgement. A letter that the broker finds too
+    /// large is sent again with less of the record in it.
     pub(super) async fn send(&mut self, item: &Item, class: ErrorClass, reason: &str) -> Result<(), DeadLetterError> {
-        let publisher = match self.publisher.take() {
-            Some(publisher) => publisher,
-            None => Publisher::connect(&self.brokers, self.group)?,
+        let verdict = Verdict { group: self.group, class, reason, at: Utc::now() };
+        let mut asked = Extent::Whole;
+        let extent = loop {
+            let (letter, extent) = letter(item, verdict, asked);
+            match self.publish(&letter).await? {
+                Ok(()) => break extent,
+                Err(error) if error.is_about_size() && extent.narrower().is_some() => {
+                    asked = extent.narrower().unwrap_or(Extent::Place);
+                }
+                Err(error) if error.is_permanent() => return Err(DeadLetterError::Refused(error, letter.topic)),
+                Err(error) => return Err(DeadLetterError::Outage(error)),
+            }
         };
-        let letter = letter(item, self.group, class, reason);
-        crash_point("consumer.dead-letter.before-publish").await;
-        if let Some(failure) = publisher.publish(std::slice::from_ref(&letter)).await.failure {
-            publisher.retire().await;
-            return Err(failure.into());
-        }
-        crash_point("consumer.dead-letter.after-publish").await;
-        self.publisher = Some(publisher);
         metrics::counter!(telemetry::DEAD_LETTERS, "consumer" => self.group, "class" => class.name()).increment(1);
         tracing::error!(
             consumer = self.group,
@@ -61,10 +64,26 @@ impl DeadLetters {
             offset = item.delivered.offset,
             event_id = item.event.as_ref().ok().map(|event| tracing::field::display(event.id)),
             class = class.name(),
+            is_whole = extent == Extent::Whole,
             reason,
             "event sent to the dead letters"
         );
         Ok(())
+    }
+
+    async fn publish(&mut self, letter: &Record) -> Result<Result<(), PublishError>, KafkaError> {
+        let publisher = match self.publisher.take() {
+            Some(publisher) => publisher,
+            None => Publisher::connect(&self.brokers, self.group)?,
+        };
+        crash_point("consumer.dead-letter.before-publish").await;
+        if let Some(failure) = publisher.publish(std::slice::from_ref(letter)).await.failure {
+            publisher.retire().await;
+            return Ok(Err(failure));
+        }
+        crash_point("consumer.dead-letter.after-publish").await;
+        self.publisher = Some(publisher);
+        Ok(Ok(()))
     }
 
     /// Ends the producer. All it was given has been acknowledged.
@@ -72,37 +91,5 @@ impl DeadLetters {
         if let Some(publisher) = self.publisher {
             publisher.retire().await;
         }
-    }
-}
-
-fn letter(item: &Item, group: &str, class: ErrorClass, reason: &str) -> Record {
-    let original = &item.delivered.record;
-    let mut letter = Record { topic: format!("{}.dlq", original.topic), ..original.clone() };
-    letter.headers.extend([
-        Header::new("dlq_error_class", class.name()),
-        Header::new("dlq_reason", prefix(reason, REASON_BYTES_MAX).to_owned()),
-        Header::new("dlq_consumer", group.to_owned()),
-        Header::new("dlq_topic", original.topic.clone()),
-        Header::new("dlq_partition", item.delivered.partition.to_string()),
-        Header::new("dlq_offset", item.delivered.offset.to_string()),
-        Header::new("dlq_time", Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)),
-    ]);
-    letter
-}
-
-/// The longest prefix of `text` of at most `bytes_max` bytes that ends between two characters.
-fn prefix(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_reason_is_cut_between_characters() {
-        assert_eq!(prefix("déjà", 2), "d");
-        assert_eq!(prefix("déjà", 3), "dé");
-        assert_eq!(prefix("déjà", 512), "déjà");
     }
 }

@@ -16,6 +16,8 @@ pub(super) enum Failure {
     Poison(String),
     /// Counted, and tried again.
     Retry(String),
+    /// Not counted: somebody else holds what the event needs. It waits, others pass.
+    Blocked(String),
     /// Not counted: wait until the dependency is back.
     Unavailable(String),
 }
@@ -42,25 +44,43 @@ pub(super) fn classify(error: HandleError) -> Failure {
     match error {
         HandleError::Poison(reason) => Failure::Poison(reason),
         HandleError::Retry(reason) => Failure::Retry(reason),
+        HandleError::Blocked(reason) => Failure::Blocked(reason),
         HandleError::Unavailable(reason) => Failure::Unavailable(reason),
         HandleError::Database(error) => classify_database(&error),
     }
 }
 
 /// An error of the connection, of the server as a whole or of its schema says nothing about the event, and trying again
-/// will not wear it out. What the server says about a statement may be the event's fault, so it is counted.
+/// will not wear it out. Nor does what other transactions do, which is in the way of this event alone. What else the server says
+/// about a statement may be the event's fault, so it is counted.
 fn classify_database(error: &sqlx::Error) -> Failure {
-    let about_the_event = match error {
-        sqlx::Error::Database(refusal) => !refusal.code().is_some_and(|code| is_about_the_server(&code)),
+    // The message of a refusal names constraints and columns; the values are in its detail, which is not printed.
+    let reason = error.to_string();
+    match error {
+        sqlx::Error::Database(refusal) => match refusal.code() {
+            Some(code) if is_about_others(&code) => Failure::Blocked(reason),
+            Some(code) if is_about_the_server(&code) => Failure::Unavailable(reason),
+            _ => Failure::Retry(reason),
+        },
         sqlx::Error::RowNotFound
         | sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::Decode(_)
         | sqlx::Error::Encode(_)
-        | sqlx::Error::TypeNotFound { .. } => true,
-        _ => false,
-    };
-    // The message of a refusal names constraints and columns; the values are in its detail, which is not printed.
-    if about_the_event { Failure::Retry(error.to_string()) } else { Failure::Unavailable(error.to_string()) }
+        | sqlx::Error::TypeNotFound { .. } => Failure::Retry(reason),
+        _ => Failure::Unavailable(reason),
+    }
+}
+
+/// SQLSTATE codes of what another transaction did to this one, or of the server having been too slow for it.
+fn is_about_others(code: &str) -> bool {
+    const CODES: [&str; 5] = [
+        "40001", // serialization failure
+        "40P01", // deadlock
+        "55P03", // lock not available: the lock time-out
+        "55006", // object in use
+        "57014", // the statement's time-out: a lock behind a lock, a disk that stalls; an administrator's cancel
+    ];
+    CODES.contains(&code)
 }
 
 /// SQLSTATE classes and codes that every statement would get just now (PostgreSQL documentation, appendix A).
@@ -84,12 +104,12 @@ fn is_about_the_server(code: &str) -> bool {
     CLASSES.iter().any(|class| code.starts_with(class)) || CODES.contains(&code)
 }
 
-/// A transaction that did not end in time: counted if the database answers others, waited out if it does not.
+/// A transaction that did not end in time: something is in its way if the database answers others, an outage if it does not.
 pub(super) async fn classify_deadline(pool: &PgPool, deadline: Duration) -> Failure {
     let reason = format!("not done within {deadline:?}");
     let probe = sqlx::query_scalar!(r#"select 1 as "one!""#).fetch_one(pool);
     match tokio::time::timeout(PROBE_DEADLINE, probe).await {
-        Ok(Ok(_)) => Failure::Retry(reason),
+        Ok(Ok(_)) => Failure::Blocked(reason),
         Ok(Err(_)) | Err(_) => Failure::Unavailable(reason),
     }
 }
@@ -115,10 +135,17 @@ mod tests {
     }
 
     #[test]
+    fn what_others_do_is_not_counted_against_the_event_and_is_no_outage() {
+        for code in ["40001", "40P01", "55P03", "57014"] {
+            assert!(is_about_others(code) && !is_about_the_server(code), "{code}");
+        }
+    }
+
+    #[test]
     fn what_a_statement_met_is_counted() {
-        // Unique and check violation, serialization failure, deadlock, statement timeout.
-        for code in ["23505", "23514", "40001", "40P01", "57014"] {
-            assert!(!is_about_the_server(code), "{code}");
+        // Unique and check violation, division by zero.
+        for code in ["23505", "23514", "22012"] {
+            assert!(!is_about_the_server(code) && !is_about_others(code), "{code}");
         }
         assert!(matches!(classify(sqlx::Error::RowNotFound.into()), Failure::Retry(_)));
     }

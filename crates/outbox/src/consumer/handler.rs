@@ -43,8 +43,12 @@ pub enum HandleError {
     /// Something it depends on is away. Waits for it as long as it takes, without counting tries.
     #[error("dependency unavailable: {0}")]
     Unavailable(String),
-    /// The database's error, so that `?` does in handlers. A lost connection counts as [`Self::Unavailable`], the rest
-    /// as [`Self::Retry`].
+    /// Somebody else holds what it needs: a lock, a row that changed under it. It waits for as long as that takes, without counting
+    /// tries, together with the later events of its key; those of other keys pass.
+    #[error("blocked: {0}")]
+    Blocked(String),
+    /// The database's error, so that `?` does in handlers. A lost connection counts as [`Self::Unavailable`], waiting
+    /// for a lock in vain, a deadlock and a failed serialisation as [`Self::Blocked`], the rest as [`Self::Retry`].
     #[error("database")]
     Database(#[from] sqlx::Error),
 }

@@ -6,55 +6,70 @@
 //! committed after the transaction, once a second; a crash before that delivers the batches again, and their inbox rows say
 //! so.
 //!
-//! Three kinds of failure (see [`HandleError`]): poison goes to the dead letters at once, a failed try is repeated a
-//! bounded number of times and then goes there too, and an outage is waited out. Waiting stops the partitions behind
-//! it, which is right: their events need the same database.
+//! Four kinds of failure (see [`HandleError`]). Poison goes to the dead letters at once. A failed try is repeated a
+//! bounded number of times and then goes there too. What somebody else holds, a lock, say, is waited for. An outage is waited
+//! out. The first three hold up the events of the same key alone, which are parked behind it ([`parked`]): order within a key is
+//! kept, and the others go on. An outage holds up all of them, which is right: they need the same database.
+//!
+//! A consumer that cannot go on says so in its condition ([`chassis::conditions`]), its gauges and its log ([`standing`]). One whose
+//! inbox would forget too early does not begin, says so the same way, and begins when that has changed ([`retention`]). One whose
+//! broker lost what it had read starts over ([`truncation`]).
 
 mod apply;
 mod batch;
 mod dead_letter;
 mod failure;
 mod handler;
+mod letter;
+mod mark;
+mod parked;
 mod progress;
 mod retention;
+mod settle;
+mod standing;
 mod trim;
+mod truncation;
 
 pub use handler::{HandleError, Handler};
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::retry::Backoff;
 use ids::Region;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use sabotage::crash_point;
 use sqlx::PgPool;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::SpineConfig;
 use crate::error::SpineError;
 use crate::kafka::{self, SpineContext};
 use crate::telemetry;
-use crate::waiting::{back_off, stopped_for};
+use crate::waiting::stopped_for;
 use apply::Inbox;
-use batch::{Batch, Item};
+use batch::Item;
 use dead_letter::DeadLetters;
-use failure::{ErrorClass, Failure};
+use parked::Parked;
 use progress::Progress;
+use settle::{Desk, Stopped};
+use standing::Standing;
+use truncation::Truncated;
 
-/// Tries of an event before it goes to the dead letters, when nothing says that a dependency is away. With the backoff
-/// below, about four seconds on average and eight at most: long enough for a deadlock or a lost optimistic lock to
-/// pass.
+/// Tries of an event before it goes to the dead letters, when nothing says that a dependency is away or that somebody else holds
+/// what it needs. With the backoff of up to [`RETRY_DELAY_MAX`], about four seconds on average and eight at most.
 const TRIES_MAX: u32 = 8;
-const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), RETRY_DELAY_MAX);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
-/// Between looks at a dependency that is away. The cap bounds how late we notice that it is back.
-const STALL_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 /// How long the transaction or dead letter in hand may still take once the service is stopping.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// After a notice of the Kafka client, so that a storm of them is not a storm of log lines.
 const CLIENT_ERROR_PAUSE: Duration = Duration::from_millis(200);
+/// How often the broker's log is compared with what was read when nothing else gives reason to.
+const LOOK_EVERY: Duration = Duration::from_secs(300);
+/// How long a consumer without records and without anything due lets its standing be. Bounds how late a suspicion is followed.
+const TURN_MAX: Duration = Duration::from_secs(5);
 
 /// A member of a consumer group: applies each event of its topics once.
 pub struct Consumer<H> {
@@ -69,9 +84,6 @@ impl<H> Clone for Consumer<H> {
     }
 }
 
-/// The token was cancelled before the batch was done. What is left of it is delivered again at the next start.
-struct Stopped;
-
 impl<H: Handler> Consumer<H> {
     /// A consumer that is not connected yet.
     ///
@@ -82,19 +94,19 @@ impl<H: Handler> Consumer<H> {
     }
 
     /// Consumes until `token` is cancelled, waiting out a database or broker that is away. On cancellation it finishes
-    /// the transaction in hand, commits the offsets and leaves the group.
+    /// the transaction in hand, commits the offsets and leaves the group. While the inbox would forget too early it does
+    /// not begin: the service lives, the condition `consumer/<group>` says why, and it begins once that has changed.
     ///
     /// # Errors
-    /// [`SpineError`]: the inbox is not remembered for long enough, or the client refused its settings. Nothing was
-    /// consumed then.
+    /// [`SpineError::Client`]: the client refused its settings. Nothing was consumed then.
     pub async fn run(&self, token: CancellationToken) -> Result<(), SpineError> {
         telemetry::describe();
         let group = self.inbox.group;
-        if !retention::check(&self.config, group, self.handler.topics(), &token).await? {
+        if !retention::wait(&self.config, group, self.handler.topics(), &token).await? {
             return Ok(());
         }
         let kafka: Arc<StreamConsumer<SpineContext>> = Arc::new(
-            kafka::consumer(&self.config.kafka_brokers, group).create_with_context(SpineContext { owner: group })?,
+            kafka::consumer(&self.config.kafka_brokers, group).create_with_context(SpineContext::of(group))?,
         );
         kafka.subscribe(self.handler.topics())?;
         let trimming = trim::run(&self.inbox, self.config.inbox_retention(), &token);
@@ -104,111 +116,118 @@ impl<H: Handler> Consumer<H> {
     }
 
     /// Applies batch after batch.
-    async fn consume(&self, kafka: &StreamConsumer<SpineContext>, token: &CancellationToken) {
-        let mut dead_letters = DeadLetters::new(&self.config.kafka_brokers, self.inbox.group);
+    async fn consume(&self, kafka: &Arc<StreamConsumer<SpineContext>>, token: &CancellationToken) {
+        let group = self.inbox.group;
+        let mut desk = Desk {
+            progress: Progress::default(),
+            parked: Parked::default(),
+            dead_letters: DeadLetters::new(&self.config.kafka_brokers, group),
+            standing: Standing::new(group),
+        };
+        let mut looks = JoinSet::new();
+        let mut next_look = Instant::now() + LOOK_EVERY;
         while !token.is_cancelled() {
-            let batch = match batch::next(kafka, token).await {
-                Ok(Some(batch)) => batch,
+            if (kafka.context().take_suspicion() || next_look <= Instant::now()) && looks.is_empty() {
+                next_look = Instant::now() + LOOK_EVERY;
+                self.look(kafka, &desk, &mut looks);
+            }
+            let until = desk.parked.next_due().unwrap_or_else(|| Instant::now() + TURN_MAX);
+            let items = tokio::select! {
+                biased;
+                () = token.cancelled() => break,
+                Some(found) = looks.join_next(), if !looks.is_empty() => {
+                    self.start_over(kafka, found.unwrap_or_default(), &mut desk).await;
+                    continue;
+                }
+                items = batch::next(kafka, token), if !desk.parked.is_full() => items,
+                () = tokio::time::sleep_until(until.min(Instant::now() + TURN_MAX)) => Ok(Some(Vec::new())),
+            };
+            for place in kafka.context().take_moved() {
+                desk.progress.forget(&place);
+                desk.parked.forget(&place.0, place.1);
+            }
+            let items = match items {
+                Ok(Some(items)) => items,
                 Ok(None) => break,
                 Err(error) => {
                     // librdkafka recovers by itself; these are notices, of a broker or topic that is away, say.
-                    tracing::warn!(consumer = self.inbox.group, %error, "kafka consumer");
+                    tracing::warn!(consumer = group, %error, "kafka consumer");
                     tokio::time::sleep(CLIENT_ERROR_PAUSE).await;
                     continue;
                 }
             };
-            metrics::counter!(telemetry::DELIVERED, "consumer" => self.inbox.group)
-                .increment(batch.items().len() as u64);
-            let mut progress = Progress::default();
-            let outcome = tokio::select! {
-                outcome = self.settle(&batch, &mut dead_letters, &mut progress, token) => outcome,
-                () = stopped_for(STOP_GRACE, token) => Err(Stopped),
-            };
-            crash_point("consumer.progress.before-ack").await;
-            if let Err(error) = progress.store(kafka) {
-                tracing::warn!(consumer = self.inbox.group, %error, "offsets not stored");
-            }
-            crash_point("consumer.progress.after-ack").await;
-            if outcome.is_err() {
+            metrics::counter!(telemetry::DELIVERED, "consumer" => group).increment(items.len() as u64);
+            if self.turn(kafka, items, &mut desk, token).await.is_err() {
                 break;
             }
         }
-        dead_letters.close().await;
+        desk.dead_letters.close().await;
     }
 
-    /// Brings every event of the batch to its end: applied, recognised, skipped or dead-lettered.
-    async fn settle(
+    /// What is due, then what came, then how far that is.
+    async fn turn(
         &self,
-        batch: &Batch,
-        dead_letters: &mut DeadLetters,
-        progress: &mut Progress,
+        kafka: &StreamConsumer<SpineContext>,
+        items: Vec<Item>,
+        desk: &mut Desk,
         token: &CancellationToken,
     ) -> Result<(), Stopped> {
-        if let Some(events) = batch.events() {
-            let mut stalls = 0;
-            loop {
-                match self.inbox.apply(self.handler.as_ref(), &events).await {
-                    Ok(()) => {
-                        progress.passed_all(batch.items());
-                        return Ok(());
-                    }
-                    Err(Failure::Unavailable(reason)) => self.stall(&mut stalls, &reason, token).await?,
-                    Err(Failure::Poison(_) | Failure::Retry(_)) => break,
-                }
-            }
-        }
-        for item in batch.items() {
-            self.settle_one(item, dead_letters, token).await?;
-            progress.passed(item);
-        }
-        Ok(())
-    }
-
-    /// The same for a single event, which may be one that does not decode.
-    async fn settle_one(
-        &self,
-        item: &Item,
-        dead_letters: &mut DeadLetters,
-        token: &CancellationToken,
-    ) -> Result<(), Stopped> {
-        let group = self.inbox.group;
-        let (mut tries, mut stalls) = (0, 0);
-        let (class, reason) = loop {
-            let event = match &item.event {
-                Ok(event) => event,
-                Err(error) => break (ErrorClass::Undecodable, error.to_string()),
-            };
-            match self.inbox.apply(self.handler.as_ref(), &[event]).await {
-                Ok(()) => return Ok(()),
-                Err(Failure::Unavailable(reason)) => self.stall(&mut stalls, &reason, token).await?,
-                Err(Failure::Poison(reason)) => break (ErrorClass::Poison, reason),
-                Err(Failure::Retry(reason)) => {
-                    tries += 1;
-                    if tries == TRIES_MAX {
-                        break (ErrorClass::RetriesExhausted, reason);
-                    }
-                    tracing::warn!(consumer = group, event_id = %event.id, tries, reason, "event failed, trying again");
-                    metrics::counter!(telemetry::RETRIES, "consumer" => group).increment(1);
-                    if !back_off(RETRY_BACKOFF, tries, token).await {
-                        return Err(Stopped);
-                    }
-                }
-            }
+        let work = async {
+            self.settle_due(desk, token).await?;
+            if items.is_empty() { Ok(()) } else { self.settle(items, desk, token).await }
         };
-        let mut stalls = 0;
-        while let Err(error) = dead_letters.send(item, class, &reason).await {
-            self.stall(&mut stalls, &error.to_string(), token).await?;
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            () = stopped_for(STOP_GRACE, token) => Err(Stopped),
+        };
+        desk.standing.turned(&desk.parked);
+        crash_point("consumer.progress.before-ack").await;
+        if let Err(error) = desk.progress.store(kafka) {
+            tracing::warn!(consumer = self.inbox.group, %error, "offsets not stored");
         }
-        Ok(())
+        crash_point("consumer.progress.after-ack").await;
+        outcome
     }
 
-    /// Waits a little for a dependency that is away.
-    async fn stall(&self, stalls: &mut u32, reason: &str, token: &CancellationToken) -> Result<(), Stopped> {
-        *stalls += 1;
-        let group = self.inbox.group;
-        tracing::warn!(consumer = group, stalls = *stalls, reason, "waiting for a dependency");
-        metrics::counter!(telemetry::STALLS, "consumer" => group).increment(1);
-        if back_off(STALL_BACKOFF, *stalls, token).await { Ok(()) } else { Err(Stopped) }
+    /// Compares the broker's log with what was read of it, beside the work.
+    fn look(&self, kafka: &Arc<StreamConsumer<SpineContext>>, desk: &Desk, looks: &mut JoinSet<Vec<Truncated>>) {
+        let (kafka, brokers) = (Arc::clone(kafka), self.config.kafka_brokers.clone());
+        let (group, marks) = (self.inbox.group, desk.progress.marks());
+        looks.spawn_blocking(move || match truncation::check(&kafka, &brokers, group, &marks) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(consumer = group, %error, "cannot compare the broker's log yet");
+                kafka.context().suspect();
+                Vec::new()
+            }
+        });
+    }
+
+    /// Goes back to the beginning of partitions that are not what was read.
+    async fn start_over(&self, kafka: &Arc<StreamConsumer<SpineContext>>, found: Vec<Truncated>, desk: &mut Desk) {
+        for truncated in found {
+            let Truncated { topic, partition, offset, low, high } = truncated.clone();
+            let what = format!(
+                "the broker lost the end of {topic}/{partition}: offset {offset}, read before, is gone or another record; \
+                 read again from {low} (it ends at {high} now)"
+            );
+            tracing::error!(consumer = self.inbox.group, topic, partition, offset, low, high, "{what}");
+            metrics::counter!(telemetry::TRUNCATIONS, "consumer" => self.inbox.group, "topic" => topic.clone()).increment(1);
+            desk.standing.truncated(what);
+            let seeking = Arc::clone(kafka);
+            let sought = tokio::task::spawn_blocking(move || truncation::start_over(&seeking, &truncated)).await;
+            match sought {
+                Ok(Ok(())) => {
+                    desk.parked.forget(&topic, partition);
+                    desk.progress.restart((topic, partition), low);
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(consumer = self.inbox.group, %error, "cannot start over yet");
+                    kafka.context().suspect();
+                }
+                Err(error) => tracing::error!(consumer = self.inbox.group, %error, "starting over failed"),
+            }
+        }
     }
 }
 

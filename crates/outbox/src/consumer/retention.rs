@@ -1,8 +1,9 @@
 //! How long an event must be remembered: as long as it can be delivered again. Derived from the topics, checked before
-//! consuming.
+//! consuming. A consumer that refuses leaves its service alive, says why, and begins by itself once the settings have changed.
 
 use std::time::Duration;
 
+use chassis::conditions;
 use chassis::retry::Backoff;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::apply::APPLY_DEADLINE;
 use super::batch::BATCH_EVENTS_MAX;
-use super::{RETRY_DELAY_MAX, TRIES_MAX};
+use super::{RETRY_DELAY_MAX, TRIES_MAX, standing};
 use crate::config::SpineConfig;
 use crate::error::SpineError;
 use crate::kafka::{self, PUBLISH_DEADLINE, SpineContext};
@@ -20,6 +21,10 @@ use crate::waiting::back_off;
 const DESCRIBE_DEADLINE: Duration = Duration::from_secs(10);
 /// While the broker is away or the topics have not been created.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+/// How soon a consumer that refused to begin sees that it may. The question costs the broker a millisecond.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// A broker that could not be asked so often in a row, some twenty seconds, is said aloud.
+const UNREADABLE_SAID: u32 = 8;
 /// For what the broker does late and clocks that differ: it looks for expired segments every five minutes and deletes
 /// their files a minute later (`log.retention.check.interval.ms`, `file.delete.delay.ms`).
 const MARGIN: Duration = Duration::from_secs(3600);
@@ -58,35 +63,61 @@ fn required(lifetime: Duration, republish_window: Duration) -> Duration {
     lifetime.saturating_add(republish_window).saturating_add(RETRY_BUDGETS).saturating_add(MARGIN)
 }
 
-/// Compares the configured inbox retention with what the topics ask for, waiting for the broker if need be. Returns
-/// false when `token` was cancelled first.
+/// Waits until the inbox remembers for as long as the topics can deliver again, and the broker has said so. Returns false when
+/// `token` was cancelled first. While it waits, the condition and the log say for what.
 ///
 /// # Errors
-/// [`SpineError`] when the inbox would forget too early.
-pub(super) async fn check(
+/// [`SpineError::Client`].
+pub(super) async fn wait(
     config: &SpineConfig,
     consumer: &'static str,
     topics: &'static [&'static str],
     token: &CancellationToken,
 ) -> Result<bool, SpineError> {
     let admin: AdminClient<SpineContext> =
-        kafka::admin(&config.kafka_brokers).create_with_context(SpineContext { owner: consumer })?;
+        kafka::admin(&config.kafka_brokers).create_with_context(SpineContext::of(consumer))?;
     let admin = kafka::OffRuntime::new(admin);
-    let mut failures = 0;
-    let lifetimes = loop {
-        let outcome = tokio::select! {
+    let (mut failures, mut said) = (0, None);
+    loop {
+        let described = tokio::select! {
             () = token.cancelled() => return Ok(false),
-            outcome = describe(&admin, topics) => outcome,
+            described = describe(&admin, topics) => described,
         };
-        match outcome {
-            Ok(lifetimes) => break lifetimes,
+        let refusal = match described {
+            Ok(lifetimes) => match compare(config, consumer, lifetimes) {
+                Ok(()) => return Ok(true),
+                Err(refusal) => refusal,
+            },
             Err(error) => {
                 failures += 1;
                 tracing::warn!(consumer, failures, %error, "cannot read the topics' retention, waiting");
+                if failures >= UNREADABLE_SAID {
+                    conditions::report(&standing::part(consumer), &format!("has not begun: {error}"));
+                }
                 back_off(BACKOFF, failures, token).await;
+                continue;
             }
+        };
+        failures = 0;
+        let why = format!("refuses to begin: {refusal}");
+        if said.as_ref() != Some(&why) {
+            tracing::error!(consumer, "{why}; it begins once that has changed");
+            said = Some(why.clone());
         }
-    };
+        conditions::report(&standing::part(consumer), &why);
+        tokio::select! {
+            () = token.cancelled() => return Ok(false),
+            () = tokio::time::sleep(LOOK_AGAIN_AFTER) => {}
+        }
+    }
+}
+
+/// Whether the inbox remembers for long enough.
+fn compare(
+    config: &SpineConfig,
+    consumer: &'static str,
+    lifetimes: Vec<(String, Lifetime)>,
+) -> Result<(), SpineError> {
     for (topic, lifetime) in lifetimes {
         let Lifetime::AtMost(lifetime) = lifetime else {
             return Err(SpineError::UnboundedRetention { consumer, topic });
@@ -97,7 +128,7 @@ pub(super) async fn check(
             return Err(SpineError::InboxRetentionTooShort { consumer, topic, configured, required });
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Why the topics' settings are not known yet.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use tokio::task::JoinHandle;
@@ -22,12 +22,51 @@ const WARM_UP_DEADLINE: Duration = Duration::from_secs(5);
 /// Why a record was not acknowledged. It may be in Kafka all the same: publish it again, under the same id.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
-    #[error("not acknowledged")]
-    Kafka(#[from] KafkaError),
+    #[error("not acknowledged: {0}")]
+    Kafka(KafkaError),
     #[error("not acknowledged within {PUBLISH_DEADLINE:?}")]
     Deadline,
     #[error("the producer is gone")]
     Gone,
+}
+
+impl PublishError {
+    /// The broker, or the client for it, refused the record, and will refuse it again until somebody changes the topic or the
+    /// access rights: no outage, so waiting alone mends nothing.
+    pub(crate) fn is_permanent(&self) -> bool {
+        use RDKafkaErrorCode::{
+            ClusterAuthorizationFailed, InvalidConfig, InvalidMessage, InvalidMessageSize, InvalidRecord,
+            InvalidTimestamp, InvalidTopic, PolicyViolation, TopicAuthorizationFailed, UnsupportedForMessageFormat,
+        };
+        self.is_about_size()
+            || matches!(
+                self.code(),
+                Some(
+                    TopicAuthorizationFailed
+                        | ClusterAuthorizationFailed
+                        | InvalidMessage
+                        | InvalidMessageSize
+                        | InvalidRecord
+                        | InvalidTimestamp
+                        | InvalidTopic
+                        | InvalidConfig
+                        | PolicyViolation
+                        | UnsupportedForMessageFormat
+                )
+            )
+    }
+
+    /// A smaller record would be taken.
+    pub(crate) fn is_about_size(&self) -> bool {
+        matches!(self.code(), Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge))
+    }
+
+    fn code(&self) -> Option<RDKafkaErrorCode> {
+        match self {
+            Self::Kafka(error) => error.rdkafka_error_code(),
+            Self::Deadline | Self::Gone => None,
+        }
+    }
 }
 
 /// What became of a batch.
@@ -54,7 +93,7 @@ impl Publisher {
     /// The client refused its settings. An unreachable broker is no error.
     pub(crate) fn connect(brokers: &str, owner: &'static str) -> Result<Self, KafkaError> {
         let config: ClientConfig = settings::producer(brokers, owner);
-        let producer: FutureProducer<SpineContext> = config.create_with_context(SpineContext { owner })?;
+        let producer: FutureProducer<SpineContext> = config.create_with_context(SpineContext::of(owner))?;
         let warming = producer.clone();
         let warm_up = tokio::task::spawn_blocking(move || {
             if let Err(error) = warming.client().fetch_metadata(None, WARM_UP_DEADLINE) {
@@ -74,7 +113,7 @@ impl Publisher {
                 Ok(delivery) => pending.push(delivery),
                 Err(error) => {
                     // Stop here: a later record of the same aggregate must not overtake this one.
-                    failure = Some(error.into());
+                    failure = Some(PublishError::Kafka(error));
                     break;
                 }
             }

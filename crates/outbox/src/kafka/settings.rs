@@ -2,6 +2,10 @@
 
 use rdkafka::ClientConfig;
 
+/// Largest record in bytes that our producers send, key, payload and headers together: librdkafka's default, which leaves 5 % below
+/// the broker's default `message.max.bytes` for the batch around it.
+pub(crate) const RECORD_BYTES_MAX: usize = 1_000_000;
+
 /// What every client has in common.
 fn common(brokers: &str, client_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -43,12 +47,28 @@ pub(super) fn producer(brokers: &str, client_id: &str) -> ClientConfig {
         .set("partitioner", "murmur2")
         // The relay gathers rows itself, for all partitions at once, and hands them over in one go: there is nothing to wait for.
         .set("linger.ms", "0")
+        .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
         // Room for three batches of the relay, each at most 256 rows and 5 MiB; it hands over one and waits.
         .set("queue.buffering.max.messages", "1024")
         .set("queue.buffering.max.kbytes", "16384")
         .set("request.timeout.ms", "5000")
         // A topic that does not exist is reported as such before the publisher's deadline.
         .set("topic.metadata.propagation.max.ms", "5000");
+    config
+}
+
+/// A client that reads single records of partitions that it is told. It joins no group and commits nothing; librdkafka refuses to
+/// assign partitions without the name of one.
+pub(crate) fn reader(brokers: &str, group: &str) -> ClientConfig {
+    let mut config = common(brokers, &format!("{group}-reader"));
+    config
+        .set("group.id", format!("{group}-reader"))
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("fetch.wait.max.ms", "20")
+        .set("queued.min.messages", "1")
+        .set("queued.max.messages.kbytes", "1024")
+        .set("fetch.max.bytes", "1048576");
     config
 }
 

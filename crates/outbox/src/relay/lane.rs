@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pace::{AWAKE, Found, Next, Pace};
-use super::store::{self, After, Table};
+use super::refused::Refused;
+use super::store::{self, After, OutboxRow, Table};
 use crate::error::SpineError;
 use crate::headers;
 use crate::kafka::{PublishError, Published, Publisher};
@@ -40,6 +41,8 @@ enum LaneError {
     DatabaseDeadline,
     #[error("publish")]
     Publish(#[from] PublishError),
+    #[error("refused by the broker, its aggregate waits")]
+    Held(#[source] PublishError),
     #[error("stopped")]
     Stopped,
 }
@@ -74,8 +77,9 @@ impl Lane {
     pub(super) async fn run(self, token: CancellationToken) -> Result<(), SpineError> {
         let mut publisher = Publisher::connect(&self.brokers, self.name())?;
         let mut failures = 0;
+        let mut refused = Refused::new(self.name());
         while !token.is_cancelled() {
-            match self.lead(&publisher, &token, &mut failures).await {
+            match self.lead(&publisher, &mut refused, &token, &mut failures).await {
                 Ok(()) | Err(LaneError::Stopped) => {}
                 Err(error) => {
                     failures += 1;
@@ -85,12 +89,15 @@ impl Lane {
                         error = &error as &dyn std::error::Error,
                         "relay interrupted"
                     );
-                    if let LaneError::Publish(_) = error {
+                    if let LaneError::Publish(_) | LaneError::Held(_) = error {
                         metrics::counter!(telemetry::PUBLISH_FAILURES, "lane" => self.name()).increment(1);
                         publisher.retire().await;
                         publisher = Publisher::connect(&self.brokers, self.name())?;
                     }
-                    back_off(BACKOFF, failures, &token).await;
+                    // Who is refused is held; the others need not wait for it.
+                    if !matches!(error, LaneError::Held(_)) {
+                        back_off(BACKOFF, failures, &token).await;
+                    }
                 }
             }
         }
@@ -102,6 +109,7 @@ impl Lane {
     async fn lead(
         &self,
         publisher: &Publisher,
+        refused: &mut Refused,
         token: &CancellationToken,
         failures: &mut u32,
     ) -> Result<(), LaneError> {
@@ -115,7 +123,7 @@ impl Lane {
         tracing::info!(lane = self.name(), "relay is active");
         let mut pace = Pace::default();
         while !token.is_cancelled() {
-            let found = self.round(&mut conn, publisher, token).await?;
+            let found = self.round(&mut conn, publisher, refused, token).await?;
             *failures = 0;
             if found != Found::Nothing {
                 self.wake_next.notify_one();
@@ -143,12 +151,18 @@ impl Lane {
         &self,
         conn: &mut PgConnection,
         publisher: &Publisher,
+        refused: &mut Refused,
         token: &CancellationToken,
     ) -> Result<Found, LaneError> {
-        let rows = within(store::oldest(conn, self.table)).await?;
+        let held = refused.held(Instant::now());
+        let rows_max = refused.rows_max(store::BATCH_ROWS_MAX);
+        let rows = within(store::oldest(conn, self.table, rows_max, &held)).await?;
         if rows.is_empty() {
+            refused.drained();
             return Ok(Found::Nothing);
         }
+        // Of a round of one row it is known which is refused.
+        let only = if let [row] = rows.as_slice() { Some(row.clone()) } else { None };
         let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
         let ages: Vec<_> = rows.iter().map(|row| row.created_at).collect();
         let records: Vec<_> = rows.into_iter().map(|row| headers::encode(row, &self.source)).collect();
@@ -171,10 +185,35 @@ impl Lane {
             }
         }
         match failure {
-            None if store::is_full(acknowledged.len()) => Ok(Found::Full),
+            None if rows_max == 1 || store::is_full(acknowledged.len()) => {
+                refused.passed();
+                Ok(Found::Full)
+            }
             None => Ok(Found::Some),
+            Some(error) if error.is_permanent() => Err(self.refuse(refused, only.as_ref(), error)),
             Some(error) => Err(LaneError::Publish(error)),
         }
+    }
+
+    /// The broker will not take it, now or later.
+    fn refuse(&self, refused: &mut Refused, only: Option<&OutboxRow>, error: PublishError) -> LaneError {
+        let why = only.map(|row| {
+            let bytes = row.payload.len();
+            format!("event {} of {} ({bytes} bytes) is refused by the broker: {error}", row.id, row.event_type)
+        });
+        let aggregate = only.map(|row| row.aggregate_id.as_str());
+        if !refused.refused(aggregate, why.as_deref().unwrap_or_default(), Instant::now()) {
+            return LaneError::Publish(error);
+        }
+        tracing::error!(
+            lane = self.name(),
+            event_id = only.map(|row| tracing::field::display(row.id)),
+            topic = only.map(|row| row.event_type.as_str()),
+            payload_bytes = only.map(|row| row.payload.len()),
+            %error,
+            "event refused by the broker: its aggregate waits, others pass; mend the topic's settings or access rights"
+        );
+        LaneError::Held(error)
     }
 
     fn name(&self) -> &'static str {

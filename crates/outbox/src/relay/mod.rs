@@ -22,7 +22,8 @@
 //! # A row that cannot be published
 //! Payloads that no broker would take are refused at the append. A row whose topic does not exist stays, is reported
 //! and tried again for ever, since dropping it would lose an order; others of its batch pass, slowed down by its
-//! time-out.
+//! time-out. A row that the broker refuses for good (its topic takes less than it did, access is denied) holds back its own aggregate
+//! alone: see [`refused`].
 //!
 //! # Killed anywhere
 //! Until a round has removed its rows they are in the table, and are published again under the same ids; consumers
@@ -33,6 +34,7 @@
 mod backlog;
 mod lane;
 mod pace;
+mod refused;
 mod store;
 mod wake;
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// Most rows of one round. At a few milliseconds a round it is tens of thousands of events a second, far past what a
 /// database can append; larger batches only make a repeat after a crash larger.
-const BATCH_ROWS_MAX: i64 = 256;
+pub(super) const BATCH_ROWS_MAX: i64 = 256;
 /// Most payload bytes of one round, beyond its first row: with the largest row it stays within a third of the
 /// producer's queue.
 const BATCH_BYTES_MAX: i64 = 4 * 1024 * 1024;
@@ -50,11 +50,16 @@ pub(super) async fn try_lock(conn: &mut PgConnection, table: Table) -> Result<bo
     sqlx::query_scalar!(r#"select pg_try_advisory_lock($1, $2) as "locked!""#, LOCK_CLASS, lane).fetch_one(conn).await
 }
 
-/// The oldest rows, in order; empty when all is published.
+/// The oldest rows, up to `rows_max`, in order; empty when all is published. Rows of the `held` aggregates are left.
 ///
 /// No row is locked: the lane's lock already makes this relay the only one, so a round is two statements and no transaction of
 /// its own. Most looks find nothing, and then it is one.
-pub(super) async fn oldest(conn: &mut PgConnection, table: Table) -> Result<Vec<OutboxRow>, sqlx::Error> {
+pub(super) async fn oldest(
+    conn: &mut PgConnection,
+    table: Table,
+    rows_max: i64,
+    held: &[String],
+) -> Result<Vec<OutboxRow>, sqlx::Error> {
     // Chosen by count, then by bytes.
     match table {
         Table::Outbox => {
@@ -65,12 +70,15 @@ pub(super) async fn oldest(conn: &mut PgConnection, table: Table) -> Result<Vec<
                  from (
                      select *,
                          sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
-                     from (select * from outbox order by position limit $1) as first
+                     from (
+                         select * from outbox where aggregateid <> all($3) order by position limit $1
+                     ) as first
                  ) as sized
                  where bytes_before <= $2
                  order by position",
-                BATCH_ROWS_MAX,
+                rows_max,
                 BATCH_BYTES_MAX,
+                held,
             )
             .fetch_all(conn)
             .await
@@ -83,12 +91,15 @@ pub(super) async fn oldest(conn: &mut PgConnection, table: Table) -> Result<Vec<
                  from (
                      select *,
                          sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
-                     from (select * from outbox_peer order by position limit $1) as first
+                     from (
+                         select * from outbox_peer where aggregateid <> all($3) order by position limit $1
+                     ) as first
                  ) as sized
                  where bytes_before <= $2
                  order by position",
-                BATCH_ROWS_MAX,
+                rows_max,
                 BATCH_BYTES_MAX,
+                held,
             )
             .fetch_all(conn)
             .await

@@ -6,9 +6,12 @@
 
 mod bloat;
 mod consumer;
+mod blocked;
 mod dead_letters;
 mod guards;
 mod outages;
+mod oversized;
 mod relay;
 mod retention;
 mod support;
+mod truncation;

@@ -75,7 +75,7 @@ fn refused(order_id: OrderId, refusal: Refusal) -> HandleError {
 fn handle_error(error: StoreError) -> HandleError {
     match error {
         // Passes by itself, so it must not use up the tries that lead to the dead letters.
-        StoreError::Conflict(_) => HandleError::Unavailable(error.to_string()),
+        StoreError::Conflict(_) => HandleError::Blocked(error.to_string()),
         StoreError::Database(error) => HandleError::Database(error),
         StoreError::BelowZero { .. } | StoreError::UnknownValue { .. } => HandleError::Retry(error.to_string()),
     }

@@ -28,6 +28,8 @@ pub struct Letter {
     pub event: Option<EventId>,
     /// What the event happened to: the record's key.
     pub key: Option<String>,
+    /// The record was too large for its letter, which holds its beginning only.
+    pub is_abridged: bool,
 }
 
 /// What is refused once however often it is delivered.
@@ -62,6 +64,17 @@ impl Letter {
             refused_at: header(record, "dlq_time").and_then(|time| time.parse().ok()).or_else(|| published_at(record)),
             event: header(record, "ce_id").and_then(|id| id.parse().ok()),
             key: key.map(str::to_owned),
+            is_abridged: header(record, "dlq_abridged").is_some(),
+        }
+    }
+
+    /// What was refused, as a settlement names it.
+    pub fn subject(&self) -> String {
+        match (self.event, self.origin) {
+            (Some(event), _) => format!("event {event}"),
+            (None, Some((partition, offset))) => format!("place {partition}/{offset}"),
+            // A stray among the letters: itself.
+            (None, None) => format!("letter {}/{}", self.position.place.partition, self.position.place.offset),
         }
     }
 
@@ -106,6 +119,7 @@ pub mod tests {
             refused_at: DateTime::from_timestamp(seconds, 0),
             event: Some(event),
             key: None,
+            is_abridged: false,
         }
     }
 

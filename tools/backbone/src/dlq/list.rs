@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use ids::Region;
 
+use super::letter::Letter;
+use super::settlement::Settlement;
 use super::{Open, Which, ago, judged};
 use crate::platform::{Layout, Progress};
 
@@ -13,14 +15,15 @@ use crate::platform::{Layout, Progress};
 const LISTED_MAX: usize = 20;
 
 pub(super) async fn run(layout: &Layout, which: &Which, print: Progress<'_>) -> anyhow::Result<ExitCode> {
-    let (mut open, mut settled, mut cut_short) = (Vec::new(), 0, Vec::new());
+    let (mut open, mut applied, mut settled, mut cut_short) = (Vec::new(), 0, Vec::new(), Vec::new());
     for region in which.regions() {
         let judged = judged(layout, region, which.topics()).await?;
         open.extend(judged.standing.open);
-        settled += judged.standing.settled;
+        applied += judged.standing.applied;
+        settled.extend(judged.standing.settled);
         cut_short.extend(judged.cut_short.into_iter().map(|topic| format!("{region} {topic}")));
     }
-    print(&text(&open, settled, Utc::now()));
+    print(&text(&open, &settled, applied, Utc::now()));
     for topic in cut_short {
         print(&format!("{topic}: there are more letters than are read at once; these are not all"));
     }
@@ -28,7 +31,7 @@ pub(super) async fn run(layout: &Layout, which: &Which, print: Progress<'_>) -> 
 }
 
 /// The open letters in words.
-fn text(open: &[Open], settled: usize, now: DateTime<Utc>) -> String {
+fn text(open: &[Open], settled: &[(Letter, Settlement)], applied: usize, now: DateTime<Utc>) -> String {
     let mut topics = BTreeMap::<(Region, &str), Vec<&Open>>::new();
     for one in open {
         topics.entry((one.letter.position.region, one.letter.position.place.topic)).or_default().push(one);
@@ -43,15 +46,23 @@ fn text(open: &[Open], settled: usize, now: DateTime<Utc>) -> String {
             lines.push(format!("  … and {} more", letters.len() - LISTED_MAX));
         }
     }
-    let settled = match settled {
+    lines.extend(settled.iter().rev().take(LISTED_MAX).map(|(letter, settlement)| {
+        let (Settlement { by, reason, at, .. }, position) = (settlement, letter.position);
+        format!("{position}  settled {} by {by}: {reason}", ago(Some(*at), now))
+    }));
+    let applied = match applied {
         0 => String::new(),
-        1 => "; 1 letter was settled: its event has been applied since".to_owned(),
-        many => format!("; {many} letters were settled: their events have been applied since"),
+        1 => "; 1 letter was applied since".to_owned(),
+        many => format!("; {many} letters were applied since"),
+    };
+    let closed = match settled.len() {
+        0 => String::new(),
+        count => format!("; {count} settled by hand"),
     };
     lines.push(match open.len() {
-        0 => format!("no open dead letters{settled}"),
-        1 => format!("1 open dead letter{settled}"),
-        many => format!("{many} open dead letters{settled}"),
+        0 => format!("no open dead letters{applied}{closed}"),
+        1 => format!("1 open dead letter{applied}{closed}"),
+        many => format!("{many} open dead letters{applied}{closed}"),
     });
     lines.join("\n")
 }
@@ -90,21 +101,32 @@ mod tests {
             "east order.shipped.v1: 2 open, the oldest refused 2m ago\n  2 poison (payment)\n  \
              east/order.shipped.v1/2/0  2m ago  event {event}: it was told to be\n  \
              east/order.shipped.v1/2/4  30s ago, refused 3 times  event {event}: it was told to be\n\
-             2 open dead letters; 1 letter was settled: its event has been applied since"
+             2 open dead letters; 1 letter was applied since"
         );
-        assert_eq!(text(&open, 1, now), expected);
+        assert_eq!(text(&open, &[], 1, now), expected);
+    }
+
+    #[test]
+    fn what_was_settled_by_hand_says_by_whom_and_why() {
+        let at = DateTime::from_timestamp(100, 0).unwrap_or_default();
+        let by_whom = Settlement { refused_until: at, at, by: "ann".into(), reason: "a foreign producer".into() };
+        let settled = [(letter(0, EventId::generate(), 10), by_whom)];
+        let now = DateTime::from_timestamp(130, 0).unwrap_or_default();
+        let expected = "east/order.shipped.v1/2/0  settled 30s ago by ann: a foreign producer\n\
+                        no open dead letters; 1 settled by hand";
+        assert_eq!(text(&[], &settled, 0, now), expected);
     }
 
     #[test]
     fn nothing_open_is_said_in_a_line() {
-        assert_eq!(text(&[], 0, Utc::now()), "no open dead letters");
+        assert_eq!(text(&[], &[], 0, Utc::now()), "no open dead letters");
     }
 
     #[test]
     fn a_flood_is_counted_and_not_listed() {
         let open: Vec<Open> =
             (0..50).map(|offset| Open { letter: letter(offset, EventId::generate(), 10), times: 1 }).collect();
-        let text = text(&open, 0, Utc::now());
+        let text = text(&open, &[], 0, Utc::now());
         assert_eq!(text.lines().count(), 2 + LISTED_MAX + 2);
         assert!(text.contains("… and 30 more"), "{text}");
     }

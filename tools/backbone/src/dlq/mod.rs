@@ -2,7 +2,7 @@
 //!
 //! A dead letter is an event that a consumer refused. It lies in `<topic>.dlq` as it came, with headers that say who refused it and
 //! why. Once the cause is mended it can be published again under its own id: consumers that have applied it skip it, and the one that
-//! refused it applies it. From then on its letter is not open any more; see [`standing`].
+//! refused it applies it. From then on its letter is not open any more; see [`standing`]. One that nobody can replay is closed by name.
 
 #[cfg(test)]
 mod kafka_tests;
@@ -13,6 +13,8 @@ mod position;
 mod publish;
 mod read;
 mod replay;
+mod settle;
+mod settlement;
 mod show;
 mod standing;
 
@@ -27,6 +29,7 @@ use crate::audit::sources::Read;
 use crate::platform::{Layout, Progress, TOPICS};
 
 pub(crate) use letter::Letter;
+pub(crate) use publish::Publisher;
 #[cfg(test)]
 pub(crate) use position::Place;
 pub(crate) use standing::{Open, Standing, applied_at};
@@ -51,6 +54,10 @@ enum Command {
     ///
     /// Consumers that have applied the event skip it; the one that refused it tries again. Exit status 0 if all were applied.
     Replay(replay::ReplayArgs),
+    /// Close a dead letter that nobody can replay, with who and why: `list` goes on to show it, the audit accepts it.
+    ///
+    /// Refused again after that, it is open again.
+    Settle(settle::SettleArgs),
 }
 
 /// Of which regions and topics.
@@ -83,6 +90,7 @@ pub async fn run(layout: &Layout, args: &DlqArgs, print: Progress<'_>) -> anyhow
         Command::List(which) => list::run(layout, which, print).await,
         Command::Show { position } => show::run(layout, position, print).await,
         Command::Replay(args) => replay::run(layout, args, print).await,
+        Command::Settle(args) => settle::run(layout, args, print).await,
     }
 }
 
@@ -103,7 +111,8 @@ pub(crate) async fn judged(layout: &Layout, region: Region, topics: Vec<&'static
     let read = read::letters(layout, region, topics).await?;
     let applied = read::applied(layout, region, &read.letters).await?;
     let judged = read.letters.iter().map(|letter| (letter.clone(), applied_at(letter, &applied))).collect();
-    Ok(Judged { standing: standing::stand(read.letters, &applied), letters: judged, cut_short: read.cut_short })
+    let settlements = settlement::read(layout, region, &read.letters).await?;
+    Ok(Judged { standing: standing::stand(read.letters, &applied, &settlements), letters: judged, cut_short: read.cut_short })
 }
 
 /// How long ago, in words: `3m 12s ago`.

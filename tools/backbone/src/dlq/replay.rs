@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use ids::Region;
 
@@ -81,7 +81,9 @@ pub(super) async fn run(layout: &Layout, args: &ReplayArgs, print: Progress<'_>)
 async fn one(layout: &Layout, asked: &Asked, print: Progress<'_>) -> anyhow::Result<Option<Letter>> {
     let (position, record) = show::find(layout, asked).await?;
     let letter = Letter::of(position, &record);
-    ensure!(letter.event.is_some(), "{position} cannot be replayed: {NO_EVENT}");
+    if let Some(why) = not_replayable(&letter) {
+        bail!("{position} cannot be replayed: {why}; `backbone dlq settle` closes it");
+    }
     let applied = read::applied(layout, position.region, std::slice::from_ref(&letter)).await?;
     let since = applied_at(&letter, &applied);
     if since.is_some() {
@@ -89,6 +91,15 @@ async fn one(layout: &Layout, asked: &Asked, print: Progress<'_>) -> anyhow::Res
         return Ok(None);
     }
     Ok(Some(letter))
+}
+
+/// Why it cannot be published again.
+fn not_replayable(letter: &Letter) -> Option<&'static str> {
+    match letter.event {
+        None => Some(NO_EVENT),
+        Some(_) if letter.is_abridged => Some("its letter holds the beginning of the record only"),
+        Some(_) => None,
+    }
 }
 
 const NO_EVENT: &str = "it has no event id, and what has none cannot be applied once";
@@ -100,10 +111,13 @@ async fn all(layout: &Layout, which: &Which, print: Progress<'_>) -> anyhow::Res
         let open = judged(layout, region, which.topics()).await?.standing.open;
         chosen.extend(open.into_iter().map(|open| open.letter));
     }
-    for letter in chosen.iter().filter(|letter| letter.event.is_none()) {
-        print(&format!("{} is left: {NO_EVENT}", letter.position));
-    }
-    chosen.retain(|letter| letter.event.is_some());
+    chosen.retain(|letter| match not_replayable(letter) {
+        Some(why) => {
+            print(&format!("{} is left: {why}; `backbone dlq settle` closes it", letter.position));
+            false
+        }
+        None => true,
+    });
     chosen.sort_by_key(|letter| letter.refused_at);
     if chosen.len() > REPLAYED_MAX {
         print(&format!(

@@ -11,7 +11,7 @@ use rdkafka::message::{Message as _, OwnedMessage};
 
 use super::letter::Letter;
 use super::position::{Asked, Place, Position};
-use super::{ago, applied_at, payload, read};
+use super::{ago, applied_at, payload, read, settlement};
 use crate::audit::sources::Unreadable;
 use crate::platform::{Layout, Progress};
 use crate::spine::topics::{Topics, header};
@@ -20,6 +20,10 @@ pub(super) async fn run(layout: &Layout, asked: &Asked, print: Progress<'_>) -> 
     let (position, record) = find(layout, asked).await?;
     let letter = Letter::of(position, &record);
     let applied = read::applied(layout, position.region, std::slice::from_ref(&letter)).await?;
+    let settlements = settlement::read(layout, position.region, std::slice::from_ref(&letter)).await?;
+    if let Some(known) = settlements.of(&letter) {
+        print(&format!("settled {} by {}: {}", ago(Some(known.at), Utc::now()), known.by, known.reason));
+    }
     print(&text(&letter, &record, applied_at(&letter, &applied), Utc::now()));
     Ok(ExitCode::SUCCESS)
 }
@@ -94,7 +98,13 @@ fn text(letter: &Letter, record: &OwnedMessage, applied: Option<DateTime<Utc>>, 
         format!("trace       {}", trace.unwrap_or("none")),
         format!("payload     {}", indented(&payload::show(position.place.topic, record.payload().unwrap_or_default()))),
     ];
-    if applied.is_none() && letter.event.is_some() {
+    if letter.is_abridged {
+        let (bytes, digest) = (said("dlq_payload_bytes"), said("dlq_payload_sha256"));
+        lines.push(format!("abridged    the payload had {bytes} bytes, sha256 {digest}; above is its beginning"));
+    }
+    if applied.is_none() && (letter.event.is_none() || letter.is_abridged) {
+        lines.push(format!("\nit cannot be replayed; to close it: backbone dlq settle {position} --reason …"));
+    } else if applied.is_none() {
         lines.push(format!("\nonce the cause is mended: backbone dlq replay {position}"));
     }
     lines.join("\n")

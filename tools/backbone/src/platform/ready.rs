@@ -30,6 +30,17 @@ pub async fn ask(probe: &Probe, pid: i32) -> Result<(), String> {
     within(QUESTION_LIMIT, question(probe, pid)).await
 }
 
+/// What a part that is ready cannot do all the same, in its own words: a line for each of its conditions. None when it can do all, or does not
+/// say.
+pub async fn conditions(probe: &Probe) -> Option<String> {
+    let (Probe::Http(ready_url) | Probe::Grpc { ready_url, .. }) = probe else { return None };
+    let url = format!("{}/conditions", ready_url.strip_suffix("/readyz")?);
+    let asked = async { reqwest::get(url).await.ok()?.error_for_status().ok()?.text().await.ok() };
+    let said = timeout(SERVICE_QUESTION_LIMIT, asked).await.ok()??;
+    let lines: Vec<&str> = said.lines().filter(|line| !line.is_empty()).collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
+}
+
 async fn within(limit: Duration, question: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     timeout(limit, question).await.unwrap_or_else(|_| Err("no answer".to_owned()))
 }

@@ -47,7 +47,10 @@ pub(super) async fn of(layout: &Layout, parts: &[Part]) -> Vec<PartStatus> {
 async fn one(part: &Part, state: Option<&State>) -> PartStatus {
     let started = state.and_then(|state| state.running(&part.name));
     let trouble = match started {
-        Some(started) => ready::ask(&part.probe, started.identity.pid).await.err(),
+        Some(started) => match ready::ask(&part.probe, started.identity.pid).await {
+            Ok(()) => ready::conditions(&part.probe).await.map(|what| format!("ready, but {what}")),
+            Err(why) => Some(why),
+        },
         None if state.is_some_and(|state| state.ended_by_order.contains(&part.name)) => {
             Some("does not run (ended by order)".to_owned())
         }

@@ -3,4 +3,5 @@
 
 pub mod consumers;
 pub(crate) mod inbox;
+pub(crate) mod restore;
 pub(crate) mod topics;

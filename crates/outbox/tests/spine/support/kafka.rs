@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use outbox::config::SpineConfig;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -66,6 +66,27 @@ impl Topic {
         Self(name)
     }
 
+    /// Gives the topic, or one beside it with `suffix`, this setting and no other.
+    pub async fn configure(self, suffix: &str, setting: &str, value: &str) {
+        let name = format!("{}{suffix}", self.0);
+        let admin: AdminClient<DefaultClientContext> = config().create().unwrap();
+        let change = AlterConfig::new(ResourceSpecifier::Topic(&name)).set(setting, value);
+        let options = AdminOptions::new().operation_timeout(Some(DEADLINE));
+        for changed in admin.alter_configs([&change], &options).await.unwrap() {
+            changed.unwrap();
+        }
+    }
+
+    /// Has the group go on at `offset` of a partition, with this said about it.
+    pub fn commit(self, group: &str, partition: i32, offset: i64, metadata: &str) {
+        let consumer: BaseConsumer = config().set("group.id", group).create().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        let mut place = offsets.add_partition(self.0, partition);
+        place.set_offset(Offset::Offset(offset)).unwrap();
+        place.set_metadata(metadata);
+        consumer.commit(&offsets, CommitMode::Sync).unwrap();
+    }
+
     /// Everything in the topic, in the order of each partition.
     pub async fn records(self) -> Vec<OwnedMessage> {
         read_all(self.0.to_owned()).await
@@ -83,7 +104,9 @@ impl Topic {
         });
         // One for all tests: making one takes half a second.
         static PRODUCER: OnceLock<FutureProducer> = OnceLock::new();
-        let producer = PRODUCER.get_or_init(|| config().set("linger.ms", "0").create().unwrap());
+        let producer = PRODUCER.get_or_init(|| {
+            config().set("linger.ms", "0").set("message.max.bytes", "1048500").create().unwrap()
+        });
         producer.send(FutureRecord::to(self.0).key(key).payload(payload).headers(headers), DEADLINE).await.unwrap();
     }
 }

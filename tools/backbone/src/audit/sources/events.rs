@@ -1,7 +1,7 @@
 //! What is in a region's Kafka: the events of every topic from the oldest record to the high watermark, ids only, and the dead
 //! letters whose effect is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use ids::{EventId, OrderId, Region};
@@ -95,11 +95,18 @@ impl Events {
         // librdkafka's consumer blocks.
         let read = tokio::task::spawn_blocking(move || read_topics(&brokers));
         let topics = read.await.map_err(|error| unreadable(error.to_string()))?;
-        let topics = topics.map_err(|error| unreadable(error.to_string()))?;
+        let read = topics.map_err(|error| unreadable(error.to_string()))?;
         let judged = dlq::judged(layout, region, TOPICS.into()).await?;
         if let Some(topic) = judged.cut_short.first() {
             return Err(unreadable(format!("{topic} has too many dead letters")));
         }
+        let topics = read.into_iter().map(|(topic, read)| {
+            let settled = judged.standing.settled.iter().map(|(letter, _)| letter);
+            let settled: BTreeSet<_> =
+                settled.filter(|letter| letter.position.place.topic == topic).filter_map(|letter| letter.origin).collect();
+            (topic, read.without(&settled))
+        });
+        let topics = topics.collect();
         let mut dead_letters: BTreeMap<_, Odd> = TOPICS.into_iter().map(|topic| (topic, Odd::default())).collect();
         for open in judged.standing.open {
             dead_letters.entry(open.letter.position.place.topic).or_default().note(|| describe(&open));
@@ -108,20 +115,44 @@ impl Events {
     }
 }
 
-fn read_topics(brokers: &str) -> KafkaResult<BTreeMap<&'static str, Topic>> {
+/// A topic, with its records that are no events one by one: a person may have settled the letters of some.
+struct ReadTopic {
+    topic: Topic,
+    malformed: Vec<((i32, i64), String)>,
+}
+
+impl ReadTopic {
+    /// The topic, without the odd records at these places.
+    fn without(self, settled: &BTreeSet<(i32, i64)>) -> Topic {
+        let mut malformed = Odd::default();
+        for (_, what) in self.malformed.into_iter().filter(|(place, _)| !settled.contains(place)) {
+            malformed.note(|| what);
+        }
+        Topic { malformed, ..self.topic }
+    }
+}
+
+/// Records that are no events kept of a topic; far more than anybody settles one by one.
+const MALFORMED_MAX: usize = 10_000;
+
+fn read_topics(brokers: &str) -> KafkaResult<BTreeMap<&'static str, ReadTopic>> {
     let reader = Topics::of(brokers)?;
     let mut topics = BTreeMap::new();
     for topic in TOPICS {
         let mut read = Vec::new();
-        let mut malformed = Odd::default();
+        let mut malformed = Vec::new();
         let extent = reader.read(topic, Since::Beginning, |message| {
             match event_of(message) {
                 Ok(pair) => read.push(pair),
-                Err(what) => malformed.note(|| format!("{}: {what}", place(message))),
+                Err(what) if malformed.len() < MALFORMED_MAX => {
+                    malformed.push(((message.partition(), message.offset()), format!("{}: {what}", place(message))));
+                }
+                Err(_) => {}
             }
             ControlFlow::Continue(())
         })?;
-        topics.insert(topic, Topic { malformed, is_truncated: extent.is_truncated, ..Topic::new(read) });
+        let read = Topic { is_truncated: extent.is_truncated, ..Topic::new(read) };
+        topics.insert(topic, ReadTopic { topic: read, malformed });
     }
     Ok(topics)
 }

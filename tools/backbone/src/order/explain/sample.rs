@@ -165,5 +165,6 @@ pub fn letter_about(event: EventId, offset: i64) -> Letter {
         refused_at: Some(at(200 + offset)),
         event: Some(event),
         key: None,
+        is_abridged: false,
     }
 }
