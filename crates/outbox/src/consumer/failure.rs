@@ -56,6 +56,10 @@ pub(super) fn classify(error: HandleError) -> Failure {
 fn classify_database(error: &sqlx::Error) -> Failure {
     // The message of a refusal names constraints and columns; the values are in its detail, which is not printed.
     let reason = error.to_string();
+    // A session that is of no more use says nothing about the event either; the pool hands out another one.
+    if chassis::database::note(error) {
+        return Failure::Unavailable(reason);
+    }
     match error {
         sqlx::Error::Database(refusal) => match refusal.code() {
             Some(code) if is_about_others(&code) => Failure::Blocked(reason),

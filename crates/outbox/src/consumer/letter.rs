@@ -58,7 +58,9 @@ pub(super) struct Verdict<'a> {
 pub(super) fn letter(item: &Item, verdict: Verdict<'_>, extent: Extent) -> (Record, Extent) {
     let letter = of_extent(item, verdict, extent);
     match extent.narrower() {
-        Some(narrower) if bytes(&letter) + RECORD_OVERHEAD_BYTES > RECORD_BYTES_MAX => self::letter(item, verdict, narrower),
+        Some(narrower) if bytes(&letter) + RECORD_OVERHEAD_BYTES > RECORD_BYTES_MAX => {
+            self::letter(item, verdict, narrower)
+        }
         _ => (letter, extent),
     }
 }

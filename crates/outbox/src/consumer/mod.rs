@@ -105,9 +105,8 @@ impl<H: Handler> Consumer<H> {
         if !retention::wait(&self.config, group, self.handler.topics(), &token).await? {
             return Ok(());
         }
-        let kafka: Arc<StreamConsumer<SpineContext>> = Arc::new(
-            kafka::consumer(&self.config.kafka_brokers, group).create_with_context(SpineContext::of(group))?,
-        );
+        let kafka: Arc<StreamConsumer<SpineContext>> =
+            Arc::new(kafka::consumer(&self.config.kafka_brokers, group).create_with_context(SpineContext::of(group))?);
         kafka.subscribe(self.handler.topics())?;
         let trimming = trim::run(&self.inbox, self.config.inbox_retention(), &token);
         tokio::join!(trimming, self.consume(&kafka, &token));
@@ -161,6 +160,8 @@ impl<H: Handler> Consumer<H> {
                 break;
             }
         }
+        // A look holds the client too, and leaving the group needs the last handle of it.
+        let _ = tokio::time::timeout(STOP_GRACE, async { while looks.join_next().await.is_some() {} }).await;
         desk.dead_letters.close().await;
     }
 
@@ -212,7 +213,8 @@ impl<H: Handler> Consumer<H> {
                  read again from {low} (it ends at {high} now)"
             );
             tracing::error!(consumer = self.inbox.group, topic, partition, offset, low, high, "{what}");
-            metrics::counter!(telemetry::TRUNCATIONS, "consumer" => self.inbox.group, "topic" => topic.clone()).increment(1);
+            metrics::counter!(telemetry::TRUNCATIONS, "consumer" => self.inbox.group, "topic" => topic.clone())
+                .increment(1);
             desk.standing.truncated(what);
             let seeking = Arc::clone(kafka);
             let sought = tokio::task::spawn_blocking(move || truncation::start_over(&seeking, &truncated)).await;

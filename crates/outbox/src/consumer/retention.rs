@@ -90,7 +90,12 @@ pub(super) async fn wait(
             },
             Err(error) => {
                 failures += 1;
-                tracing::warn!(consumer, failures, %error, "cannot read the topics' retention, waiting");
+                tracing::warn!(
+                    consumer,
+                    failures,
+                    error = &error as &dyn std::error::Error,
+                    "cannot read the topics' retention, waiting"
+                );
                 if failures >= UNREADABLE_SAID {
                     conditions::report(&standing::part(consumer), &format!("has not begun: {error}"));
                 }
@@ -113,11 +118,7 @@ pub(super) async fn wait(
 }
 
 /// Whether the inbox remembers for long enough.
-fn compare(
-    config: &SpineConfig,
-    consumer: &'static str,
-    lifetimes: Vec<(String, Lifetime)>,
-) -> Result<(), SpineError> {
+fn compare(config: &SpineConfig, consumer: &'static str, lifetimes: Vec<(String, Lifetime)>) -> Result<(), SpineError> {
     for (topic, lifetime) in lifetimes {
         let Lifetime::AtMost(lifetime) = lifetime else {
             return Err(SpineError::UnboundedRetention { consumer, topic });

@@ -85,12 +85,7 @@ impl<H: Handler> Consumer<H> {
     }
 
     /// As one batch if that goes, one by one if not.
-    async fn apply(
-        &self,
-        items: VecDeque<Item>,
-        desk: &mut Desk,
-        token: &CancellationToken,
-    ) -> Result<(), Stopped> {
+    async fn apply(&self, items: VecDeque<Item>, desk: &mut Desk, token: &CancellationToken) -> Result<(), Stopped> {
         let ready: Vec<Item> = items.into_iter().filter_map(|item| desk.parked.behind(item)).collect();
         if ready.is_empty() {
             return Ok(());
@@ -153,7 +148,9 @@ impl<H: Handler> Consumer<H> {
         // An outage of the dead letters holds up this key alone: what can be applied needs none.
         match dead_letters.send(item, class, &reason).await {
             Ok(()) => Ok(Attempt::Done),
-            Err(error) => Ok(Attempt::Later { is_counted: false, reason: format!("{error} ({}: {reason})", class.name()) }),
+            Err(error) => {
+                Ok(Attempt::Later { is_counted: false, reason: format!("{error} ({}: {reason})", class.name()) })
+            }
         }
     }
 
@@ -174,9 +171,8 @@ impl<H: Handler> Consumer<H> {
             tracing::warn!(
                 consumer = group,
                 place = first.map(Item::place),
-                event_id = first
-                    .and_then(|item| item.event.as_ref().ok())
-                    .map(|event| tracing::field::display(event.id)),
+                event_id =
+                    first.and_then(|item| item.event.as_ref().ok()).map(|event| tracing::field::display(event.id)),
                 tries = waiting.waits,
                 is_counted,
                 behind_it = waiting.items.len().saturating_sub(1),
@@ -201,7 +197,13 @@ impl<H: Handler> Consumer<H> {
         *stalls += 1;
         let group = self.inbox.group;
         if *stalls < LOGGED_FIRST || stalls.is_power_of_two() {
-            tracing::warn!(consumer = group, stalls = *stalls, place = item.place(), reason, "waiting for a dependency");
+            tracing::warn!(
+                consumer = group,
+                stalls = *stalls,
+                place = item.place(),
+                reason,
+                "waiting for a dependency"
+            );
         }
         metrics::counter!(telemetry::STALLS, "consumer" => group).increment(1);
         standing.stalled(&item.place(), reason);

@@ -78,6 +78,7 @@ pub(super) fn check(
         return Ok(Vec::new());
     }
     let reader: Reader = kafka::reader(brokers, group).create_with_context(SpineContext::of(group))?;
+    let reader = kafka::OffRuntime::new(reader);
     let mut truncated = Vec::new();
     for ((topic, partition), mark) in marks {
         let (low, high) = reader.fetch_watermarks(&topic, partition, ANSWER_WITHIN)?;

@@ -5,8 +5,8 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod bloat;
-mod consumer;
 mod blocked;
+mod consumer;
 mod dead_letters;
 mod guards;
 mod outages;

@@ -13,7 +13,9 @@ use crate::support::{
 const TOO_LARGE: usize = 1_000_200;
 
 #[sqlx::test(migrator = "outbox::MIGRATIONS")]
-async fn a_record_larger_than_its_dead_letter_stops_nothing_and_leaves_its_place_size_digest_and_beginning(pool: PgPool) {
+async fn a_record_larger_than_its_dead_letter_stops_nothing_and_leaves_its_place_size_digest_and_beginning(
+    pool: PgPool,
+) {
     create_effects(&pool).await;
     let (topic, group) = (Topic::create(&[]).await, unique("oversized"));
     topic.produce("a", &vec![b'x'; TOO_LARGE], &[]).await;

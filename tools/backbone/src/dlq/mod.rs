@@ -29,9 +29,9 @@ use crate::audit::sources::Read;
 use crate::platform::{Layout, Progress, TOPICS};
 
 pub(crate) use letter::Letter;
-pub(crate) use publish::Publisher;
 #[cfg(test)]
 pub(crate) use position::Place;
+pub(crate) use publish::Publisher;
 pub(crate) use standing::{Open, Standing, applied_at};
 
 /// What to do with the dead letters.
@@ -112,7 +112,11 @@ pub(crate) async fn judged(layout: &Layout, region: Region, topics: Vec<&'static
     let applied = read::applied(layout, region, &read.letters).await?;
     let judged = read.letters.iter().map(|letter| (letter.clone(), applied_at(letter, &applied))).collect();
     let settlements = settlement::read(layout, region, &read.letters).await?;
-    Ok(Judged { standing: standing::stand(read.letters, &applied, &settlements), letters: judged, cut_short: read.cut_short })
+    Ok(Judged {
+        standing: standing::stand(read.letters, &applied, &settlements),
+        letters: judged,
+        cut_short: read.cut_short,
+    })
 }
 
 /// How long ago, in words: `3m 12s ago`.

@@ -29,7 +29,10 @@ pub struct SettleArgs {
 
 pub(super) async fn run(layout: &Layout, args: &SettleArgs, print: Progress<'_>) -> anyhow::Result<ExitCode> {
     let (reason, by) = (args.reason.trim(), args.by.trim());
-    ensure!((1..=REASON_CHARS_MAX).contains(&reason.chars().count()), "say why, in at most {REASON_CHARS_MAX} characters");
+    ensure!(
+        (1..=REASON_CHARS_MAX).contains(&reason.chars().count()),
+        "say why, in at most {REASON_CHARS_MAX} characters"
+    );
     ensure!((1..=NAME_CHARS_MAX).contains(&by.chars().count()), "say who, in at most {NAME_CHARS_MAX} characters");
     let (position, record) = show::find(layout, &args.position).await?;
     let letter = Letter::of(position, &record);

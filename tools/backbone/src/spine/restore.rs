@@ -55,7 +55,9 @@ fn since(text: &str) -> Result<DateTime<Utc>, String> {
         return Ok(time);
     }
     let ago = humantime::parse_duration(text).map_err(|_| "expected a time or how long ago, such as 2h".to_owned())?;
-    Utc::now().checked_sub_signed(chrono::TimeDelta::from_std(ago).map_err(|error| error.to_string())?).ok_or_else(|| "too long ago".into())
+    Utc::now()
+        .checked_sub_signed(chrono::TimeDelta::from_std(ago).map_err(|error| error.to_string())?)
+        .ok_or_else(|| "too long ago".into())
 }
 
 /// Does what was asked.
@@ -72,7 +74,11 @@ pub async fn run(layout: &Layout, args: &EventsArgs, print: Progress<'_>) -> any
             let missing = missing(layout, region, topic, args.since).await?;
             let verb = if args.dry_run { "would publish" } else { "publishing" };
             if !missing.records.is_empty() {
-                print(&format!("{region} {topic}: {verb} {} events that the {} Kafka has", missing.records.len(), region.peer()));
+                print(&format!(
+                    "{region} {topic}: {verb} {} events that the {} Kafka has",
+                    missing.records.len(),
+                    region.peer()
+                ));
             }
             if missing.is_cut_short {
                 print(&format!("{region} {topic}: there are more than {RESTORED_MAX}; repeat this"));
@@ -80,7 +86,9 @@ pub async fn run(layout: &Layout, args: &EventsArgs, print: Progress<'_>) -> any
             }
             for record in missing.records.iter().filter(|_| !args.dry_run) {
                 let sent = publisher.publish(topic, record).await;
-                sent.with_context(|| format!("an event of {topic} was not acknowledged by the {region} Kafka; repeat this"))?;
+                sent.with_context(|| {
+                    format!("an event of {topic} was not acknowledged by the {region} Kafka; repeat this")
+                })?;
             }
             is_whole &= !args.dry_run || missing.records.is_empty();
             if !missing.on_their_way.is_empty() {
@@ -107,11 +115,15 @@ struct Missing {
     on_their_way: Vec<EventId>,
 }
 
-async fn missing(layout: &Layout, region: Region, topic: &'static str, since: DateTime<Utc>) -> anyhow::Result<Missing> {
+async fn missing(
+    layout: &Layout,
+    region: Region,
+    topic: &'static str,
+    since: DateTime<Utc>,
+) -> anyhow::Result<Missing> {
     let (here, there) = (layout.kafka_bootstrap(region), layout.kafka_bootstrap(region.peer()));
     let read = tokio::task::spawn_blocking(move || compare(&here, &there, topic, since));
-    let (known, records, is_cut_short) =
-        read.await?.with_context(|| format!("cannot read {topic} in both regions"))?;
+    let (known, records, is_cut_short) = read.await?.with_context(|| format!("cannot read {topic} in both regions"))?;
     let mut on_their_way = Vec::new();
     for database in secrets::DATABASES {
         let waiting: Vec<Unpublished> = snapshot(layout, region, database, unpublished::read).await?;

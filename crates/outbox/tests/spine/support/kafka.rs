@@ -104,9 +104,8 @@ impl Topic {
         });
         // One for all tests: making one takes half a second.
         static PRODUCER: OnceLock<FutureProducer> = OnceLock::new();
-        let producer = PRODUCER.get_or_init(|| {
-            config().set("linger.ms", "0").set("message.max.bytes", "1048500").create().unwrap()
-        });
+        let producer = PRODUCER
+            .get_or_init(|| config().set("linger.ms", "0").set("message.max.bytes", "1048500").create().unwrap());
         producer.send(FutureRecord::to(self.0).key(key).payload(payload).headers(headers), DEADLINE).await.unwrap();
     }
 }

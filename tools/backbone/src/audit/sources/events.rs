@@ -102,8 +102,10 @@ impl Events {
         }
         let topics = read.into_iter().map(|(topic, read)| {
             let settled = judged.standing.settled.iter().map(|(letter, _)| letter);
-            let settled: BTreeSet<_> =
-                settled.filter(|letter| letter.position.place.topic == topic).filter_map(|letter| letter.origin).collect();
+            let settled: BTreeSet<_> = settled
+                .filter(|letter| letter.position.place.topic == topic)
+                .filter_map(|letter| letter.origin)
+                .collect();
             (topic, read.without(&settled))
         });
         let topics = topics.collect();
