@@ -1,7 +1,7 @@
 //! Records that are larger than what their error path could carry.
 
 use outbox::{NewEvent, append, telemetry};
-use rdkafka::message::Message as _;
+use rdkafka::message::{Message as _, OwnedMessage};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -11,6 +11,10 @@ use crate::support::{
 
 /// Less than the broker takes, more than a producer of ours may send.
 const TOO_LARGE: usize = 1_000_200;
+
+fn payload_bytes(record: &OwnedMessage) -> usize {
+    record.payload().map_or(0, <[u8]>::len)
+}
 
 #[sqlx::test(migrator = "outbox::MIGRATIONS")]
 async fn a_record_larger_than_its_dead_letter_stops_nothing_and_leaves_its_place_size_digest_and_beginning(
@@ -25,7 +29,7 @@ async fn a_record_larger_than_its_dead_letter_stops_nothing_and_leaves_its_place
     running.stop().await;
     let letters = topic.dead_letters().await;
     let [letter] = letters.as_slice() else { panic!("{} dead letters", letters.len()) };
-    let large = topic.records().await.into_iter().find(|record| record.payload_len() == TOO_LARGE).unwrap();
+    let large = topic.records().await.into_iter().find(|record| payload_bytes(record) == TOO_LARGE).unwrap();
     for (name, expected) in [
         ("dlq_topic", topic.0.to_owned()),
         ("dlq_partition", large.partition().to_string()),
@@ -36,7 +40,7 @@ async fn a_record_larger_than_its_dead_letter_stops_nothing_and_leaves_its_place
         assert_eq!(header(letter, name), expected, "{name}");
     }
     assert_eq!(header(letter, "dlq_payload_sha256").len(), 64);
-    assert!(letter.payload().unwrap().iter().all(|byte| *byte == b'x') && letter.payload_len() == 64 * 1024);
+    assert!(letter.payload().unwrap().iter().all(|byte| *byte == b'x') && payload_bytes(letter) == 64 * 1024);
 }
 
 #[sqlx::test(migrator = "outbox::MIGRATIONS")]
@@ -50,7 +54,7 @@ async fn a_letter_is_cut_to_what_its_topic_takes(pool: PgPool) {
     eventually("the good one passes", async || effects(&pool).await.len() == 1).await;
     running.stop().await;
     let letters = topic.dead_letters().await;
-    assert_eq!((letters.len(), letters[0].payload_len()), (1, 0));
+    assert_eq!((letters.len(), payload_bytes(&letters[0])), (1, 0));
     assert_eq!(header(&letters[0], "dlq_payload_bytes"), "20000");
 }
 

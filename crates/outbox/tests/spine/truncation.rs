@@ -1,6 +1,7 @@
 //! A broker that lost the tail of its log gives the offsets that were read to other records.
 
 use outbox::telemetry;
+use rdkafka::message::Message as _;
 use sqlx::PgPool;
 use uuid::Uuid;
 
