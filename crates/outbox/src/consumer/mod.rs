@@ -35,6 +35,7 @@ pub use handler::{HandleError, Handler};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::retry::Backoff;
 use ids::Region;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -48,12 +49,12 @@ use crate::config::SpineConfig;
 use crate::error::SpineError;
 use crate::kafka::{self, SpineContext};
 use crate::telemetry;
-use crate::waiting::stopped_for;
+use crate::waiting::{back_off, stopped_for};
 use apply::Inbox;
 use batch::Item;
 use dead_letter::DeadLetters;
 use parked::Parked;
-use progress::Progress;
+use progress::{Marks, Progress};
 use settle::{Desk, Stopped};
 use standing::Standing;
 use truncation::Truncated;
@@ -68,6 +69,8 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 const CLIENT_ERROR_PAUSE: Duration = Duration::from_millis(200);
 /// How often the broker's log is compared with what was read when nothing else gives reason to.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
+/// Between looks at a broker that does not answer.
+const LOOK_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 /// How long a consumer without records and without anything due lets its standing be. Bounds how late a suspicion is followed.
 const TURN_MAX: Duration = Duration::from_secs(5);
 
@@ -123,28 +126,32 @@ impl<H: Handler> Consumer<H> {
             dead_letters: DeadLetters::new(&self.config.kafka_brokers, group),
             standing: Standing::new(group),
         };
-        let mut looks = JoinSet::new();
+        let (mut looks, mut marks) = (JoinSet::new(), None);
         let mut next_look = Instant::now() + LOOK_EVERY;
         while !token.is_cancelled() {
             if (kafka.context().take_suspicion() || next_look <= Instant::now()) && looks.is_empty() {
                 next_look = Instant::now() + LOOK_EVERY;
-                self.look(kafka, &desk, &mut looks);
+                // Until they could be compared they stay as they were when the suspicion arose: what is read after that may be new.
+                self.look(kafka, marks.get_or_insert_with(|| desk.progress.marks()).clone(), &mut looks);
             }
             let until = desk.parked.next_due().unwrap_or_else(|| Instant::now() + TURN_MAX);
             let items = tokio::select! {
                 biased;
                 () = token.cancelled() => break,
                 Some(found) = looks.join_next(), if !looks.is_empty() => {
-                    self.start_over(kafka, found.unwrap_or_default(), &mut desk).await;
+                    match found.unwrap_or_default() {
+                        Some(found) => {
+                            if self.start_over(kafka, found, &mut desk).await {
+                                marks = None;
+                            }
+                        }
+                        None => kafka.context().suspect(),
+                    }
                     continue;
                 }
                 items = batch::next(kafka, token), if !desk.parked.is_full() => items,
                 () = tokio::time::sleep_until(until.min(Instant::now() + TURN_MAX)) => Ok(Some(Vec::new())),
             };
-            for place in kafka.context().take_moved() {
-                desk.progress.forget(&place);
-                desk.parked.forget(&place.0, place.1);
-            }
             let items = match items {
                 Ok(Some(items)) => items,
                 Ok(None) => break,
@@ -155,6 +162,7 @@ impl<H: Handler> Consumer<H> {
                     continue;
                 }
             };
+            let Some(items) = self.arrived(kafka, items, &mut desk, token).await else { break };
             metrics::counter!(telemetry::DELIVERED, "consumer" => group).increment(items.len() as u64);
             if self.turn(kafka, items, &mut desk, token).await.is_err() {
                 break;
@@ -163,6 +171,42 @@ impl<H: Handler> Consumer<H> {
         // A look holds the client too, and leaving the group needs the last handle of it.
         let _ = tokio::time::timeout(STOP_GRACE, async { while looks.join_next().await.is_some() {} }).await;
         desk.dead_letters.close().await;
+    }
+
+    /// Compares partitions that came with what was read of them before anything of theirs is settled: the mark that tells lies with
+    /// the committed offset, and the next commit takes its place. Returns the records that count; none when `token` was cancelled.
+    async fn arrived(
+        &self,
+        kafka: &Arc<StreamConsumer<SpineContext>>,
+        mut items: Vec<Item>,
+        desk: &mut Desk,
+        token: &CancellationToken,
+    ) -> Option<Vec<Item>> {
+        let moved = kafka.context().take_moved();
+        for place in &moved {
+            desk.progress.forget(place);
+            desk.parked.forget(&place.0, place.1);
+        }
+        let mut failures = 0;
+        while !moved.is_empty() {
+            let mut look = JoinSet::new();
+            self.look(kafka, desk.progress.marks(), &mut look);
+            let found = tokio::select! {
+                () = token.cancelled() => return None,
+                found = look.join_next() => found,
+            };
+            if let Some(Ok(Some(found))) = found {
+                items.retain(|item| !found.iter().any(|truncated| truncated.holds(item)));
+                if self.start_over(kafka, found, desk).await {
+                    break;
+                }
+            }
+            failures += 1;
+            if !back_off(LOOK_BACKOFF, failures, token).await {
+                return None;
+            }
+        }
+        Some(items)
     }
 
     /// What is due, then what came, then how far that is.
@@ -190,22 +234,30 @@ impl<H: Handler> Consumer<H> {
         outcome
     }
 
-    /// Compares the broker's log with what was read of it, beside the work.
-    fn look(&self, kafka: &Arc<StreamConsumer<SpineContext>>, desk: &Desk, looks: &mut JoinSet<Vec<Truncated>>) {
-        let (kafka, brokers) = (Arc::clone(kafka), self.config.kafka_brokers.clone());
-        let (group, marks) = (self.inbox.group, desk.progress.marks());
-        looks.spawn_blocking(move || match truncation::check(&kafka, &brokers, group, &marks) {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::debug!(consumer = group, %error, "cannot compare the broker's log yet");
-                kafka.context().suspect();
-                Vec::new()
-            }
+    /// Compares the broker's log with what was read of it, beside the work. None: it cannot be asked yet.
+    fn look(
+        &self,
+        kafka: &Arc<StreamConsumer<SpineContext>>,
+        marks: Marks,
+        looks: &mut JoinSet<Option<Vec<Truncated>>>,
+    ) {
+        let (kafka, brokers, group) = (Arc::clone(kafka), self.config.kafka_brokers.clone(), self.inbox.group);
+        looks.spawn_blocking(move || {
+            let found = truncation::check(&kafka, &brokers, group, &marks);
+            found
+                .inspect_err(|error| tracing::debug!(consumer = group, %error, "cannot compare the broker's log yet"))
+                .ok()
         });
     }
 
-    /// Goes back to the beginning of partitions that are not what was read.
-    async fn start_over(&self, kafka: &Arc<StreamConsumer<SpineContext>>, found: Vec<Truncated>, desk: &mut Desk) {
+    /// Goes back to the beginning of partitions that are not what was read. False: not all yet.
+    async fn start_over(
+        &self,
+        kafka: &Arc<StreamConsumer<SpineContext>>,
+        found: Vec<Truncated>,
+        desk: &mut Desk,
+    ) -> bool {
+        let mut is_done = true;
         for truncated in found {
             let Truncated { topic, partition, offset, low, high } = truncated.clone();
             let what = format!(
@@ -226,10 +278,15 @@ impl<H: Handler> Consumer<H> {
                 Ok(Err(error)) => {
                     tracing::warn!(consumer = self.inbox.group, %error, "cannot start over yet");
                     kafka.context().suspect();
+                    is_done = false;
                 }
-                Err(error) => tracing::error!(consumer = self.inbox.group, %error, "starting over failed"),
+                Err(error) => {
+                    tracing::error!(consumer = self.inbox.group, %error, "starting over failed");
+                    is_done = false;
+                }
             }
         }
+        is_done
     }
 }
 

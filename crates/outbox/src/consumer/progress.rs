@@ -15,6 +15,8 @@ use super::mark::Mark;
 use crate::kafka::SpineContext;
 
 type Place = (String, i32);
+/// The record before the position of each partition.
+pub(super) type Marks = BTreeMap<Place, Mark>;
 
 /// One partition.
 #[derive(Debug, Default)]
@@ -84,7 +86,7 @@ impl Progress {
     }
 
     /// The mark of each partition's last record taken.
-    pub(super) fn marks(&self) -> BTreeMap<Place, Mark> {
+    pub(super) fn marks(&self) -> Marks {
         self.0.iter().filter_map(|(place, extent)| Some((place.clone(), extent.last?))).collect()
     }
 

@@ -15,6 +15,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::batch::Item;
 use super::mark::Mark;
 use crate::kafka::{self, SpineContext};
 use crate::record::Delivered;
@@ -32,6 +33,13 @@ pub(super) struct Truncated {
     /// Where the log begins and ends now.
     pub(super) low: i64,
     pub(super) high: i64,
+}
+
+impl Truncated {
+    /// The record lies in that partition: it is delivered again.
+    pub(super) fn holds(&self, item: &Item) -> bool {
+        (self.topic.as_str(), self.partition) == (item.delivered.record.topic.as_str(), item.delivered.partition)
+    }
 }
 
 /// What became of a record that was read before.
