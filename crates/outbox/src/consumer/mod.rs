@@ -187,6 +187,10 @@ impl<H: Handler> Consumer<H> {
             desk.progress.forget(place);
             desk.parked.forget(&place.0, place.1);
         }
+        if !moved.is_empty() {
+            // They are what is suspected, and they are compared now.
+            let _ = kafka.context().take_suspicion();
+        }
         let mut failures = 0;
         while !moved.is_empty() {
             let mut look = JoinSet::new();

@@ -6,13 +6,16 @@ use outbox::telemetry;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::support::{Topic, consume, counter, create_effects, effects, eventually, raw_event, settings, unique};
+use crate::support::{
+    LONG_TRANSACTIONS, Topic, consume, counter, create_effects, effects, eventually, raw_event, settings, unique,
+};
 
 /// Longer than the tries of a failing event last.
 const HELD: Duration = Duration::from_secs(12);
 
 #[sqlx::test(migrator = "outbox::MIGRATIONS")]
 async fn a_lock_that_is_held_for_long_holds_up_its_own_key_alone_and_dead_letters_nothing(pool: PgPool) {
+    let _alone = LONG_TRANSACTIONS.lock().await;
     create_effects(&pool).await;
     let (topic, group) = (Topic::create(&[]).await, unique("blocked"));
     assert_eq!(counter(telemetry::DEAD_LETTERS, group), 0);
@@ -46,6 +49,7 @@ async fn a_lock_that_is_held_for_long_holds_up_its_own_key_alone_and_dead_letter
 
 #[sqlx::test(migrator = "outbox::MIGRATIONS")]
 async fn what_waits_is_delivered_again_to_the_next_process(pool: PgPool) {
+    let _alone = LONG_TRANSACTIONS.lock().await;
     create_effects(&pool).await;
     let (topic, group) = (Topic::create(&[]).await, unique("restarted"));
     let blocked = Uuid::now_v7();

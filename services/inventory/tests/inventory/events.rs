@@ -104,7 +104,7 @@ async fn the_consumer_gives_way_instead_of_waiting_for_a_lock(_: PgPoolOptions, 
 
     let consumer = Site { region: Region::East, pool: consumer_pool(&east.pool) };
     let gave_way = handle(&consumer, &[event(PLACED, order.order_id)]).await;
-    assert!(matches!(gave_way, Err(HandleError::Unavailable(_))), "{gave_way:?}");
+    assert!(matches!(gave_way, Err(HandleError::Blocked(_))), "{gave_way:?}");
     shopper.commit().await.unwrap();
     handle(&consumer, &[event(PLACED, order.order_id)]).await.unwrap();
     assert_eq!(east.level("a").await, (2, 1, 2));

@@ -19,6 +19,10 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 /// Longest wait for something that should happen at once; generous, because the machine may be busy with a build.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Held by who keeps a transaction open for long, and by who looks at what vacuum gives back: an index page is used again only
+/// once no transaction of the whole server is older than its end.
+pub static LONG_TRANSACTIONS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Waits until `check` holds.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> F) {
     let started = Instant::now();
