@@ -138,10 +138,12 @@ fn request(world: &mut World, region: RegionId, number: u64) -> PlaceRequest {
     let mut lines = Vec::new();
     for (nth, offer) in OFFERS.iter().enumerate() {
         if nth == 0 || world.rng.random_bool(0.4) {
-            // A price may have changed between the adds.
-            let several = if world.rng.random_bool(0.3) { 2 } else { 1 };
-            let mut pair = || (world.rng.random_range(1..500), world.rng.random_range(1..4));
-            let pairs: Vec<(i64, i64)> = (0..several).map(|_| pair()).collect();
+            let (price, quantity): (i64, i64) = (world.rng.random_range(1..500), world.rng.random_range(1..4));
+            // The price may have changed between the adds. No dice are thrown for it: seeds keep their histories.
+            let pairs = match quantity {
+                2.. if price % 3 == 0 => vec![(price, 1), (price + 7, quantity - 1)],
+                _ => vec![(price, quantity)],
+            };
             lines.push(OrderLine {
                 offer: offer.parse().expect("a literal"),
                 seller: ["potter", "turner"][nth % 2].parse().expect("a literal"),

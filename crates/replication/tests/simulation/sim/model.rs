@@ -62,6 +62,12 @@ impl Model {
         })
     }
 
+    /// Whether an operation puts units into the line of `item`, or, without one, into any line.
+    pub fn adds_to(&self, id: OperationId, item: Option<Item>) -> bool {
+        let put = self.operations.get(&id).map(|operation| operation.kind);
+        matches!(put, Some(Kind::Add(to, _) | Kind::Set(to, _)) if item.is_none_or(|item| item == to))
+    }
+
     /// The adds of `author` to `item` among `seen`. A later add to the line tells of them too: it says how many units its replica has
     /// added in all, so whoever gets it first sees, and may remove, all of them.
     pub fn told_again(&self, author: ReplicaId, item: Item, seen: &BTreeSet<OperationId>) -> Vec<OperationId> {

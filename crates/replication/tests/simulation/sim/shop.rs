@@ -103,6 +103,16 @@ impl World {
                 (Kind::Checkout, tick)
             }
         };
+        let taken_of = match kind {
+            Kind::Set(item, _) | Kind::Remove(item) => Some(Some(item)),
+            Kind::Checkout => Some(None),
+            Kind::Add(..) => None,
+        };
+        if let Some(item) = taken_of
+            && stored.on_their_way().any(|operation| self.model.adds_to(operation, item))
+        {
+            stored.see_traces(id);
+        }
         let mut tells = Vec::new();
         if begins.is_none() {
             stored.see(id);
