@@ -43,6 +43,7 @@ impl Settlements {
     }
 
     /// With this letter closed too.
+    #[cfg(test)]
     pub fn add(&mut self, letter: &Letter, settlement: Settlement) {
         let known = self.0.entry(key(letter)).or_insert_with(|| settlement.clone());
         if known.refused_until < settlement.refused_until {
