@@ -137,6 +137,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let replication = ReplicationGrpc::new(pool.clone(), replica.clone(), shutdown.token());
     let carts = CartGrpc::new(pool, catalog, replica).with_reads(reader, watchers, shutdown.token());
     let served = GrpcServer::new(&config.service)
+        .with_client_streams(&["/cart.v1.CartReplicationService/Replicate"])
         .add_service(CartServiceServer::new(carts))
         .add_service(CartReplicationServiceServer::new(replication))
         .serve(shutdown.token())

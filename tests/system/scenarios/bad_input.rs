@@ -117,7 +117,7 @@ fn cases(shopper: &Shopper, offer: &str, cart: &str, version: &str) -> Vec<Case>
         case("a field missing", post(&lines, json!({"offer_id": offer})), 422, invalid, "quantity"),
         case("malformed JSON", raw(&lines, r#"{"offer_id": "#), 400, "MALFORMED_JSON", ""),
         case("not JSON at all", raw(&lines, "\u{0}\u{1}"), 400, "MALFORMED_JSON", ""),
-        case("oversized body", raw(&lines, &" ".repeat(65 * 1024)), 413, "BODY_TOO_LARGE", ""),
+        case("oversized body", raw(&lines, &" ".repeat(257 * 1024)), 413, "BODY_TOO_LARGE", ""),
         case("empty cart version", order(&|body| body["cart_version"] = json!("")), 422, invalid, "cart_version"),
         case("rubbish cart version", order(&|body| body["cart_version"] = json!("???")), 422, invalid, "cart_version"),
         case("no country", order(&|body| body["delivery"]["country"] = json!("")), 422, invalid, "delivery.country"),

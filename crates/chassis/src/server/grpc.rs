@@ -37,12 +37,20 @@ pub struct GrpcServer {
     config: ServiceConfig,
     routes: RoutesBuilder,
     names: Vec<&'static str>,
+    client_streams: &'static [&'static str],
 }
 
 impl GrpcServer {
     /// A server without services.
     pub fn new(config: &ServiceConfig) -> Self {
-        Self { config: config.clone(), routes: RoutesBuilder::default(), names: Vec::new() }
+        Self { config: config.clone(), routes: RoutesBuilder::default(), names: Vec::new(), client_streams: &[] }
+    }
+
+    /// Says which methods (`/package.Service/Method`) take a stream: their callers may wait for the answer's head before they send a
+    /// first message, so that is not waited for.
+    #[must_use]
+    pub fn with_client_streams(self, methods: &'static [&'static str]) -> Self {
+        Self { client_streams: methods, ..self }
     }
 
     /// Adds a generated service.
@@ -86,7 +94,7 @@ impl GrpcServer {
         let health = self.add_health_and_reflection().await?;
         tokio::spawn(crate::conditions::tell(health.clone(), shutdown.clone()));
         let admin = Admin::start_on(admin_listener);
-        let layer = RequestLayer::new(self.config.requests_in_flight_max());
+        let layer = RequestLayer::new(self.config.requests_in_flight_max(), self.client_streams);
         let held = Connections::new(ConnectionsMax::from(&self.config));
         let incoming = connections(listener, shutdown.clone()).filter_map(move |(stream, peer)| {
             let watched =

@@ -42,13 +42,15 @@ const MESSAGE_BYTES_MAX: usize = limits::MESSAGE_BYTES_MAX;
 pub(super) struct RequestLayer {
     limit: InFlightLimit,
     incomplete: InFlightLimit,
+    /// Methods whose first message is not waited for.
+    client_streams: &'static [&'static str],
 }
 
 impl RequestLayer {
     /// With so many places for requests in flight.
-    pub(super) fn new(in_flight_max: usize) -> Self {
+    pub(super) fn new(in_flight_max: usize, client_streams: &'static [&'static str]) -> Self {
         let incomplete = InFlightLimit::new(in_flight_max.saturating_mul(INCOMPLETE_PER_PLACE));
-        Self { limit: InFlightLimit::new(in_flight_max), incomplete }
+        Self { limit: InFlightLimit::new(in_flight_max), incomplete, client_streams }
     }
 }
 
@@ -56,7 +58,8 @@ impl<S> Layer<S> for RequestLayer {
     type Service = RequestService<S>;
 
     fn layer(&self, inner: S) -> RequestService<S> {
-        RequestService { inner, limit: self.limit.clone(), incomplete: self.incomplete.clone() }
+        let (limit, incomplete) = (self.limit.clone(), self.incomplete.clone());
+        RequestService { inner, limit, incomplete, client_streams: self.client_streams }
     }
 }
 
@@ -66,6 +69,7 @@ pub(super) struct RequestService<S> {
     inner: S,
     limit: InFlightLimit,
     incomplete: InFlightLimit,
+    client_streams: &'static [&'static str],
 }
 
 impl<S> Service<Request> for RequestService<S>
@@ -99,12 +103,14 @@ where
         let Some(incomplete) = incomplete else { return Box::pin(std::future::ready(Ok(shed().into_http()))) };
         let span = trace_context::span_with_parent(&method, trace_context::from_headers(request.headers()));
         let limit = self.limit.clone();
+        let is_stream = self.client_streams.contains(&method.as_str());
         // The one that was polled to be ready; the other takes its place.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         let answer = async move {
             let (head, body) = request.into_parts();
-            let Ok(body) = tokio::time::timeout_at(deadline, first_message::wait(body, MESSAGE_BYTES_MAX)).await else {
+            let complete = async { if is_stream { body } else { first_message::wait(body, MESSAGE_BYTES_MAX).await } };
+            let Ok(body) = tokio::time::timeout_at(deadline, complete).await else {
                 return Ok(status::deadline_exceeded("the request was not complete at its deadline").into_http());
             };
             let Some(in_flight) = limit.try_enter() else { return Ok(shed().into_http()) };
