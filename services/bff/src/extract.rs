@@ -114,6 +114,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 }
 
 /// Refuses a body that is compressed, which we do not undo, with what to do about it (RFC 9110, 15.5.16).
+#[expect(clippy::result_large_err, reason = "a problem is an answer, made once a request at most")]
 fn is_plain(headers: &HeaderMap) -> Result<(), Problem> {
     let plain = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
     if headers.get_all(CONTENT_ENCODING).iter().all(plain) {
@@ -144,6 +145,7 @@ fn is_utf8(charset: &str) -> bool {
 
 /// Refuses a body with a card number in it, in whichever field, as text or as a number. The services refuse it too, each field by its own
 /// rule; here it ends before it is a request to anybody.
+#[expect(clippy::result_large_err, reason = "a problem is an answer, made once a request at most")]
 fn without_card_number(bytes: &[u8]) -> Result<(), Problem> {
     let text = String::from_utf8_lossy(bytes);
     // An escape may hide digits; nearly every body ends here.
