@@ -105,7 +105,7 @@ impl Shops {
 
     async fn fill_one(&self, region: Region, retries: &Retries) -> anyhow::Result<Cart> {
         let api = self.api(region);
-        let basket = Basket::new(&self.session_key);
+        let basket = Basket::new(region, &self.session_key);
         let cart_id = retries.run(|| api.create_cart(&basket.session, "cart")).await?.cart_id;
         let mut version = String::new();
         for (number, (offer_id, _)) in basket.offers.iter().enumerate() {
@@ -125,7 +125,7 @@ impl Shops {
         seen: impl Fn(&str, Instant, Result<(), CallError>) -> Result<(), CallError>,
     ) -> Result<Cart, CallError> {
         let api = self.api(region);
-        let basket = Basket::new(&self.session_key);
+        let basket = Basket::new(region, &self.session_key);
         let (mut cart_id, mut version, mut began) = (None, String::new(), Instant::now());
         let created = api.create_cart(&basket.session, "cart").await.map(|cart| cart_id = Some(cart.cart_id));
         seen("cart", began, created)?;
@@ -149,10 +149,10 @@ struct Basket {
 }
 
 impl Basket {
-    fn new(session_key: &SessionKey) -> Self {
+    fn new(region: Region, session_key: &SessionKey) -> Self {
         let first = rand::rng().random_range(0..OFFERS);
         Self {
-            session: session_key.mint(CustomerId::generate(), Utc::now() + SESSIONS_LAST),
+            session: session_key.mint(CustomerId::generate_in(region), Utc::now() + SESSIONS_LAST),
             offers: std::array::from_fn(|number| offer((first + number * OFFERS / LINES) % OFFERS)),
         }
     }
