@@ -49,18 +49,6 @@ impl Stored {
         self.heard.insert(operation);
     }
 
-    /// The operations that were heard of and have not arrived.
-    pub fn on_their_way(&self) -> impl Iterator<Item = OperationId> {
-        self.heard.difference(&self.seen).copied()
-    }
-
-    /// `id` takes what is shown here while traces of adds are shown that are still on their way: the entry of an add travels with every
-    /// mark on it, and so do units of it that the mark leaves alone. The shopper sees and takes them; histories, which know whole
-    /// operations only, say nothing exact of this cart any more. So something is heard of that never arrives.
-    pub fn see_traces(&mut self, id: OperationId) {
-        self.heard.insert(OperationId::MAX - id);
-    }
-
     pub fn is_causally_closed(&self) -> bool {
         self.seen.len() == self.heard.len()
     }

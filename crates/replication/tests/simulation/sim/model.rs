@@ -1,9 +1,11 @@
 //! What the shoppers meant, from histories alone: each operation with what its author had seen. It knows no dots and no contexts, and
-//! learns who has seen what from which entries were joined, never from what a join made of them.
+//! learns who has seen what from which entries were joined, never from what a join made of them. Of an entry it looks only at whose it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use replication::ReplicaId;
+
+use super::disk::Delta;
 
 pub type OperationId = u32;
 pub type Item = u64;
@@ -62,20 +64,27 @@ impl Model {
         })
     }
 
-    /// Whether an operation puts units into the line of `item`, or, without one, into any line.
-    pub fn adds_to(&self, id: OperationId, item: Option<Item>) -> bool {
-        let put = self.operations.get(&id).map(|operation| operation.kind);
-        matches!(put, Some(Kind::Add(to, _) | Kind::Set(to, _)) if item.is_none_or(|item| item == to))
+    /// The adds that a delta tells of to whoever joins it: of those among `seen`, which its author had seen, all to the entries that it
+    /// carries. An entry of adds travels whole, with each later add to it and with each mark on it: whoever gets it first is shown, and may
+    /// remove or order, all units in it that the mark leaves alone.
+    pub fn told_by(&self, delta: &Delta, seen: &BTreeSet<OperationId>) -> Vec<OperationId> {
+        let mut owners = BTreeSet::new();
+        for (item, line) in &delta.lines {
+            let adds = line.entries().filter(|(_, entry)| entry.kind == crdt::Kind::Add);
+            owners.extend(adds.map(|(dot, _)| (*item, ReplicaId(dot.replica.0))));
+        }
+        let is_told = |id: &OperationId| {
+            let operation = self.operations.get(id);
+            operation.is_some_and(|it| matches!(it.kind, Kind::Add(to, _) if owners.contains(&(to, it.author))))
+        };
+        seen.iter().copied().filter(is_told).collect()
     }
 
-    /// The adds of `author` to `item` among `seen`. A later add to the line tells of them too: it says how many units its replica has
-    /// added in all, so whoever gets it first sees, and may remove, all of them.
-    pub fn told_again(&self, author: ReplicaId, item: Item, seen: &BTreeSet<OperationId>) -> Vec<OperationId> {
-        let adds = seen.iter().filter(|id| {
-            let operation = self.operations.get(id);
-            operation.is_some_and(|it| it.author == author && matches!(it.kind, Kind::Add(to, _) if to == item))
-        });
-        adds.copied().collect()
+    /// What a placed order tells of with its `cut`, which is of the time when it began.
+    pub fn told_by_order(&self, id: OperationId, cut: &Delta) -> Vec<OperationId> {
+        let mut told = self.operations.get(&id).map_or(Vec::new(), |order| self.told_by(cut, &order.saw));
+        told.push(id);
+        told
     }
 
     /// What a cart shows to somebody who has seen `seen`, while the orders of `held` are undecided. Adds that are shown sum up; of the sets

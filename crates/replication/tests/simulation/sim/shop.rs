@@ -103,23 +103,10 @@ impl World {
                 (Kind::Checkout, tick)
             }
         };
-        let taken_of = match kind {
-            Kind::Set(item, _) | Kind::Remove(item) => Some(Some(item)),
-            Kind::Checkout => Some(None),
-            Kind::Add(..) => None,
-        };
-        if let Some(item) = taken_of
-            && stored.on_their_way().any(|operation| self.model.adds_to(operation, item))
-        {
-            stored.see_traces(id);
-        }
-        let mut tells = Vec::new();
+        let mut tells = self.model.told_by(&delta, &saw);
         if begins.is_none() {
             stored.see(id);
             tells.push(id);
-        }
-        if let Kind::Add(item, _) = kind {
-            tells.extend(self.model.told_again(self.sites[site].disk.number, item, &saw));
         }
         let entries = vec![unplaced(cart, &delta, tells, &stored)];
         Some(Write { cart, stored, entries, edit: Some((id, kind, saw)), begins, settles: None })
@@ -137,7 +124,7 @@ impl World {
         let stored = here.disk.carts.get(&cart).cloned().unwrap_or_default();
         let own = crdt::ReplicaId(here.disk.number.0);
         if self.rng.random_bool(0.5) {
-            Some(place(id, cart, &cut, stored, own))
+            Some(place(id, cart, &cut, self.model.told_by_order(id, &cut), stored, own))
         } else {
             // What is shown changes, so the version moves on.
             let mut stored = stored;
@@ -150,10 +137,17 @@ impl World {
     }
 }
 
-fn place(id: OperationId, cart: CartId, cut: &Delta, mut stored: Stored, own: crdt::ReplicaId) -> Write {
+fn place(
+    id: OperationId,
+    cart: CartId,
+    cut: &Delta,
+    tells: Vec<OperationId>,
+    mut stored: Stored,
+    own: crdt::ReplicaId,
+) -> Write {
     stored.state.join_delta(cut);
     stored.see(id);
-    let mut entries = vec![unplaced(cart, cut, vec![id], &stored)];
+    let mut entries = vec![unplaced(cart, cut, tells, &stored)];
     entries.extend(stored.state.retire(own).iter().map(|delta| unplaced(cart, delta, Vec::new(), &stored)));
     let settles = Some((id, Settlement::Placed));
     Write { cart, stored, entries, edit: None, begins: None, settles }
