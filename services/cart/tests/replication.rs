@@ -239,6 +239,36 @@ async fn what_was_ordered_twice_is_told_by_a_repair_as_well(pool: PgPool) {
     }
 }
 
+/// The same when an order's beginning and its end come in one batch of the log, as they do after a cut: the end does not tell what it took.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn what_was_ordered_twice_is_told_by_a_batch_that_begins_and_ends_an_order(pool: PgPool) {
+    use cart::store::replica::{join_operations, read_log};
+
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    east.add("1", "offer-1", 2).await;
+    regions.converge().await;
+    regions.cut();
+    let east_order = east.checkout("east", &east.get().await.version).await.unwrap();
+    let west_order = west.checkout("west", &west.get().await.version).await.unwrap();
+    east.consume(&east_order.order_id).await;
+    west.consume(&west_order.order_id).await;
+    for (from, to) in [(&east, &west), (&west, &east)] {
+        let mut connection = from.pool.acquire().await.unwrap();
+        let log = read_log(&mut connection, from.replica.id(), Position::START, 100, usize::MAX).await.unwrap();
+        assert_eq!(log.operations.iter().filter(|(_, operation)| operation.checkout.is_some()).count(), 2);
+        let mut transaction = to.pool.begin().await.unwrap();
+        join_operations(&mut transaction, to.replica.id(), from.replica.id(), log.through, &log.operations)
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+    }
+    for side in [&east, &west] {
+        shows_ordered_twice(side, "offer-1", 2, [&east_order, &west_order]).await;
+    }
+}
+
 /// A line that was removed, added anew and ordered here has nothing in common with the old one, which was ordered there.
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
 async fn units_that_were_removed_and_added_anew_are_not_ordered_twice_in_either_region(pool: PgPool) {

@@ -190,12 +190,15 @@ pub(super) async fn write_checkouts(
     replica: ReplicaId,
     checkouts: &[(CartId, &CheckoutReplica)],
 ) -> Result<(), StoreError> {
-    // One order may come several times; the furthest state stands.
+    // One order may come several times in a batch: its furthest state stands, and its cut, which only its beginning tells, stays with it.
     let mut furthest = BTreeMap::new();
     for &(cart_id, checkout) in checkouts {
-        let entry = furthest.entry(checkout.order_id.as_uuid()).or_insert((cart_id, checkout));
-        if checkout.state > entry.1.state {
-            *entry = (cart_id, checkout);
+        let (_, known, cut) = furthest.entry(checkout.order_id.as_uuid()).or_insert((cart_id, checkout, &checkout.cut));
+        if checkout.state > known.state {
+            *known = checkout;
+        }
+        if cut.is_empty() {
+            *cut = &checkout.cut;
         }
     }
     if furthest.is_empty() {
@@ -203,10 +206,10 @@ pub(super) async fn write_checkouts(
     }
     let (mut orders, mut ids, mut cuts, mut states) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut origins, mut dots, mut seen, mut ordered) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (order_id, (cart_id, checkout)) in furthest {
+    for (order_id, (cart_id, checkout, cut)) in furthest {
         orders.push(order_id);
         ids.push(cart_id.as_uuid());
-        cuts.push(checkout.cut.clone());
+        cuts.push(cut.clone());
         states.push(checkout.state.name().to_owned());
         origins.push((checkout.origin != replica).then(|| i16::from(checkout.origin.0)));
         dots.push(signed(checkout.operation));
