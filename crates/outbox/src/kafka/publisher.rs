@@ -1,5 +1,6 @@
 //! Publishes batches of records in order.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -71,7 +72,7 @@ impl PublishError {
 
 /// What became of a batch.
 pub(crate) struct Published {
-    /// Places in the batch of the records that were acknowledged. For each partition they are the batch's first ones.
+    /// Places in the batch of the records that were acknowledged, ascending. For each key they are the batch's first ones.
     pub(crate) acknowledged: Vec<usize>,
     /// Why the others were not.
     pub(crate) failure: Option<PublishError>,
@@ -103,29 +104,41 @@ impl Publisher {
         Ok(Self { producer, warm_up })
     }
 
-    /// Publishes the records in their order and waits until each is acknowledged, or the deadline.
+    /// Publishes the records, those of one key in their order, and waits until each is acknowledged, or the deadline.
+    ///
+    /// The idempotent producer keeps the order of a partition whatever the network does. It does not when the broker refuses a record for
+    /// good (too large for its topic, say): then it may take the next one all the same, and a key's records may go to several topics. So
+    /// a record is sent once the one of its key before it was acknowledged.
     pub(crate) async fn publish(&self, records: &[Record]) -> Published {
         let deadline = Instant::now() + PUBLISH_DEADLINE;
-        let mut failure = None;
-        let mut pending = Vec::with_capacity(records.len());
-        for record in records {
-            match self.enqueue(record) {
-                Ok(delivery) => pending.push(delivery),
+        let mut published = Published { acknowledged: Vec::with_capacity(records.len()), failure: None };
+        for wave in waves(records) {
+            self.publish_wave(records, &wave, deadline, &mut published).await;
+            if published.failure.is_some() {
+                break;
+            }
+        }
+        published.acknowledged.sort_unstable();
+        published
+    }
+
+    async fn publish_wave(&self, records: &[Record], wave: &[usize], deadline: Instant, published: &mut Published) {
+        let mut pending = Vec::with_capacity(wave.len());
+        for &place in wave {
+            match self.enqueue(&records[place]) {
+                Ok(delivery) => pending.push((place, delivery)),
                 Err(error) => {
-                    // Stop here: a later record of the same aggregate must not overtake this one.
-                    failure = Some(PublishError::Kafka(error));
+                    published.failure = Some(PublishError::Kafka(error));
                     break;
                 }
             }
         }
-        let mut acknowledged = Vec::with_capacity(pending.len());
-        for (place, delivery) in pending.into_iter().enumerate() {
+        for (place, delivery) in pending {
             match acknowledgement(delivery, deadline).await {
-                Ok(()) => acknowledged.push(place),
-                Err(error) => failure = failure.or(Some(error)),
+                Ok(()) => published.acknowledged.push(place),
+                Err(error) => published.failure = published.failure.take().or(Some(error)),
             }
         }
-        Published { acknowledged, failure }
     }
 
     fn enqueue(&self, record: &Record) -> Result<DeliveryFuture, KafkaError> {
@@ -153,6 +166,24 @@ impl Publisher {
     }
 }
 
+/// The places of the records by how many of their key come before them. Most batches are one wave.
+fn waves(records: &[Record]) -> Vec<Vec<usize>> {
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    let mut before = HashMap::new();
+    for (place, record) in records.iter().enumerate() {
+        let wave = record.key.as_ref().map_or(0, |key| {
+            let count = before.entry(key).or_insert(0_usize);
+            *count += 1;
+            *count - 1
+        });
+        if wave == waves.len() {
+            waves.push(Vec::new());
+        }
+        waves[wave].push(place);
+    }
+    waves
+}
+
 /// One record's acknowledgement. Past the deadline only what has already arrived counts.
 async fn acknowledgement(mut delivery: DeliveryFuture, deadline: Instant) -> Result<(), PublishError> {
     let outcome = match timeout_at(deadline, &mut delivery).await {
@@ -163,5 +194,23 @@ async fn acknowledgement(mut delivery: DeliveryFuture, deadline: Instant) -> Res
         Ok(Ok(_)) => Ok(()),
         Ok(Err((error, _))) => Err(PublishError::Kafka(error)),
         Err(_) => Err(PublishError::Gone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_goes_in_the_wave_after_the_one_of_its_key_before_it() {
+        let record = |key: Option<&'static str>| Record {
+            topic: "test".to_owned(),
+            key: key.map(|key| key.as_bytes().into()),
+            payload: None,
+            headers: Vec::new(),
+        };
+        let keys = [Some("a"), Some("b"), None, Some("a"), Some("a"), None, Some("b")];
+        assert_eq!(waves(&keys.map(record)), [vec![0, 1, 2, 5], vec![3, 6], vec![4]]);
+        assert!(waves(&[]).is_empty());
     }
 }
