@@ -35,6 +35,8 @@ pub const BLOCKED: &str = "inbox_blocked_total";
 pub const PARKED: &str = "inbox_parked_records";
 /// Gauge, seconds, by `consumer`: how long the one that has waited longest has waited; 0 when none waits.
 pub const PARKED_AGE: &str = "inbox_parked_seconds";
+/// Counter, by `consumer`: clients that were replaced because their broker did not answer them.
+pub const CLIENTS_REPLACED: &str = "consumer_clients_replaced_total";
 /// Counter, partitions, by `consumer` and `topic`: the broker's log ended below what the consumer had read, or had other records there.
 pub const TRUNCATIONS: &str = "consumer_truncations_total";
 /// Counter, events, by `consumer` and `class` (`poison`, `retries_exhausted`, `undecodable`): sent to the dead letters.
@@ -64,6 +66,7 @@ pub(crate) fn describe() {
     describe_counter!(BLOCKED, Unit::Count, "Waits of an event for what somebody else holds");
     describe_gauge!(PARKED, Unit::Count, "Records that wait");
     describe_gauge!(PARKED_AGE, Unit::Seconds, "How long the oldest of them has waited");
+    describe_counter!(CLIENTS_REPLACED, Unit::Count, "Clients replaced because their broker was silent");
     describe_counter!(TRUNCATIONS, Unit::Count, "Partitions whose log lost its end");
     describe_counter!(DEAD_LETTERS, Unit::Count, "Events sent to the dead letters");
     describe_counter!(TRIMMED, Unit::Count, "Inbox rows forgotten");

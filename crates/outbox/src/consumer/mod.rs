@@ -71,8 +71,18 @@ const CLIENT_ERROR_PAUSE: Duration = Duration::from_millis(200);
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 /// Between looks at a broker that does not answer.
 const LOOK_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+/// How long a broker may owe the answer of what was committed, before the client is replaced.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// How long a consumer without records and without anything due lets its standing be. Bounds how late a suspicion is followed.
 const TURN_MAX: Duration = Duration::from_secs(5);
+
+/// Why a client is used no longer.
+enum Ended {
+    /// The service stops.
+    Stopped,
+    /// Its broker does not answer it.
+    Silent,
+}
 
 /// A member of a consumer group: applies each event of its topics once.
 pub struct Consumer<H> {
@@ -108,18 +118,46 @@ impl<H: Handler> Consumer<H> {
         if !retention::wait(&self.config, group, self.handler.topics(), &token).await? {
             return Ok(());
         }
-        let kafka: Arc<StreamConsumer<SpineContext>> =
-            Arc::new(kafka::consumer(&self.config.kafka_brokers, group).create_with_context(SpineContext::of(group))?);
-        kafka.subscribe(self.handler.topics())?;
-        let trimming = trim::run(&self.inbox, self.config.inbox_retention(), &token);
-        tokio::join!(trimming, self.consume(&kafka, &token));
-        leave(kafka).await;
-        Ok(())
+        let ended = token.child_token();
+        let trimming = trim::run(&self.inbox, self.config.inbox_retention(), &ended);
+        let consuming = async {
+            let consumed = self.consume_over_clients(&token).await;
+            ended.cancel();
+            consumed
+        };
+        tokio::join!(trimming, consuming).1
+    }
+
+    /// One client after another: one that a broker has left in silence for long may never find its group again, and a new one does.
+    async fn consume_over_clients(&self, token: &CancellationToken) -> Result<(), SpineError> {
+        let group = self.inbox.group;
+        loop {
+            let settings = kafka::consumer(&self.config.kafka_brokers, group);
+            let kafka: Arc<StreamConsumer<SpineContext>> =
+                Arc::new(settings.create_with_context(SpineContext::of(group))?);
+            kafka.subscribe(self.handler.topics())?;
+            match self.consume(&kafka, token).await {
+                Ended::Stopped => {
+                    leave(kafka).await;
+                    return Ok(());
+                }
+                Ended::Silent => {
+                    tracing::warn!(
+                        consumer = group,
+                        "the broker does not tell what was committed: another client is made"
+                    );
+                    metrics::counter!(telemetry::CLIENTS_REPLACED, "consumer" => group).increment(1);
+                    // Its end may take for ever, and waits for an answer of the same broker.
+                    drop(kafka::OffRuntime::new(kafka));
+                }
+            }
+        }
     }
 
     /// Applies batch after batch.
-    async fn consume(&self, kafka: &Arc<StreamConsumer<SpineContext>>, token: &CancellationToken) {
+    async fn consume(&self, kafka: &Arc<StreamConsumer<SpineContext>>, token: &CancellationToken) -> Ended {
         let group = self.inbox.group;
+        let mut ended = Ended::Stopped;
         let mut desk = Desk {
             progress: Progress::default(),
             parked: Parked::default(),
@@ -162,7 +200,13 @@ impl<H: Handler> Consumer<H> {
                     continue;
                 }
             };
-            let Some(items) = self.arrived(kafka, items, &mut desk, token).await else { break };
+            let items = match self.arrived(kafka, items, &mut desk, token).await {
+                Ok(items) => items,
+                Err(why) => {
+                    ended = why;
+                    break;
+                }
+            };
             metrics::counter!(telemetry::DELIVERED, "consumer" => group).increment(items.len() as u64);
             if self.turn(kafka, items, &mut desk, token).await.is_err() {
                 break;
@@ -171,17 +215,22 @@ impl<H: Handler> Consumer<H> {
         // A look holds the client too, and leaving the group needs the last handle of it.
         let _ = tokio::time::timeout(STOP_GRACE, async { while looks.join_next().await.is_some() {} }).await;
         desk.dead_letters.close().await;
+        ended
     }
 
     /// Compares partitions that came with what was read of them before anything of theirs is settled: the mark that tells lies with
-    /// the committed offset, and the next commit takes its place. Returns the records that count; none when `token` was cancelled.
+    /// the committed offset, and the next commit takes its place. Returns the records that count.
+    ///
+    /// # Errors
+    /// `token` was cancelled, or the broker has not answered for [`SILENCE_MAX`]. Nobody polls the client meanwhile, so it cannot find its
+    /// group again by itself; nothing of `items` is settled, and its successor gets them again.
     async fn arrived(
         &self,
         kafka: &Arc<StreamConsumer<SpineContext>>,
         mut items: Vec<Item>,
         desk: &mut Desk,
         token: &CancellationToken,
-    ) -> Option<Vec<Item>> {
+    ) -> Result<Vec<Item>, Ended> {
         let moved = kafka.context().take_moved();
         for place in &moved {
             desk.progress.forget(place);
@@ -191,12 +240,12 @@ impl<H: Handler> Consumer<H> {
             // They are what is suspected, and they are compared now.
             let _ = kafka.context().take_suspicion();
         }
-        let mut failures = 0;
+        let (mut failures, silent_at) = (0, Instant::now() + SILENCE_MAX);
         while !moved.is_empty() {
             let mut look = JoinSet::new();
             self.look(kafka, desk.progress.marks(), &mut look);
             let found = tokio::select! {
-                () = token.cancelled() => return None,
+                () = token.cancelled() => return Err(Ended::Stopped),
                 found = look.join_next() => found,
             };
             if let Some(Ok(Some(found))) = found {
@@ -205,12 +254,15 @@ impl<H: Handler> Consumer<H> {
                     break;
                 }
             }
+            if silent_at <= Instant::now() {
+                return Err(Ended::Silent);
+            }
             failures += 1;
             if !back_off(LOOK_BACKOFF, failures, token).await {
-                return None;
+                return Err(Ended::Stopped);
             }
         }
-        Some(items)
+        Ok(items)
     }
 
     /// What is due, then what came, then how far that is.

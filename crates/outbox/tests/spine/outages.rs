@@ -158,3 +158,25 @@ async fn a_broker_that_is_away_under_load_gets_everything_when_it_is_back(pool: 
         assert_eq!(numbers, (0..appended).collect::<Vec<_>>(), "aggregate {aggregate}");
     }
 }
+
+/// Longer than a session with the group, and than the client waits for a broker's first answer: it gives up the group, and what it had of
+/// it is to be compared with a log that nobody can be asked about.
+const FROZEN: Duration = Duration::from_secs(25);
+
+#[sqlx::test(migrator = "outbox::MIGRATIONS")]
+async fn a_consumer_whose_broker_was_frozen_goes_on_when_it_answers_again(pool: PgPool) {
+    create_effects(&pool).await;
+    let (topic, group) = (Topic::create(&[]).await, unique("frozen"));
+    let (link, settings) = Link::to_kafka().await;
+    let consuming = consume(&pool, &settings, group, topic);
+    topic.produce("a", b"before", &raw_event(Uuid::now_v7(), "east")).await;
+    eventually("events flow", async || effects(&pool).await.len() == 1).await;
+
+    link.freeze();
+    tokio::time::sleep(FROZEN).await;
+    topic.produce("a", b"meanwhile", &raw_event(Uuid::now_v7(), "east")).await;
+    assert_eq!(effects(&pool).await.len(), 1, "the link was not frozen");
+    link.mend();
+    eventually("the group is found again", async || effects(&pool).await.len() == 2).await;
+    consuming.stop().await;
+}

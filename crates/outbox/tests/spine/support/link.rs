@@ -1,4 +1,4 @@
-//! Links to Postgres and Kafka that can be cut.
+//! Links to Postgres and Kafka that can be cut, and frozen.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,38 +6,49 @@ use std::time::Duration;
 use outbox::config::SpineConfig;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::kafka::{advertised, settings};
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Up,
+    /// Connections stand and new ones are made, and nothing arrives: the other side is frozen.
+    Frozen,
+    Down,
+}
+
 /// Forwards connections while it is up; cuts them and refuses new ones while it is down.
 pub struct Link {
-    up: watch::Sender<bool>,
+    state: watch::Sender<State>,
 }
 
 impl Link {
     async fn between(near: &str, far: String) -> (Self, SocketAddr) {
         let listener = TcpListener::bind(near).await.unwrap_or_else(|error| panic!("cannot listen at {near}: {error}"));
         let address = listener.local_addr().unwrap();
-        let (up, is_up) = watch::channel(true);
+        let (state, watched) = watch::channel(State::Up);
         tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (far, mut is_up) = (far.clone(), is_up.clone());
+            while let Ok((near, _)) = listener.accept().await {
+                let (far, mut watched) = (far.clone(), watched.clone());
                 tokio::spawn(async move {
-                    if !*is_up.borrow() {
+                    if *watched.borrow() == State::Down {
                         return;
                     }
-                    let mut far = TcpStream::connect(far).await.unwrap();
+                    let (near_in, near_out) = near.into_split();
+                    let (far_in, far_out) = TcpStream::connect(far).await.unwrap().into_split();
                     tokio::select! {
-                        _ = copy_bidirectional(&mut near, &mut far) => {}
-                        _ = is_up.wait_for(|up| !up) => {}
+                        () = forward(near_in, far_out, watched.clone()) => {}
+                        () = forward(far_in, near_out, watched.clone()) => {}
+                        _ = watched.wait_for(|state| *state == State::Down) => {}
                     }
                 });
             }
         });
-        (Self { up }, address)
+        (Self { state }, address)
     }
 
     /// A link to the server of `pool`, and a pool whose connections pass it.
@@ -61,10 +72,25 @@ impl Link {
     }
 
     pub fn cut(&self) {
-        self.up.send_replace(false);
+        self.state.send_replace(State::Down);
+    }
+
+    pub fn freeze(&self) {
+        self.state.send_replace(State::Frozen);
     }
 
     pub fn mend(&self) {
-        self.up.send_replace(true);
+        self.state.send_replace(State::Up);
+    }
+}
+
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) {
+    let mut buffer = vec![0; 65_536];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        if state.wait_for(|state| *state != State::Frozen).await.is_err()
+            || to.write_all(&buffer[..count]).await.is_err()
+        {
+            return;
+        }
     }
 }
