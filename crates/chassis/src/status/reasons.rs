@@ -12,5 +12,7 @@ pub const DEPENDENCY_UNAVAILABLE: &str = "DEPENDENCY_UNAVAILABLE";
 pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
 /// The order belongs to another region, which alone does anything for it.
 pub const ORDER_HOME_ELSEWHERE: &str = "ORDER_HOME_ELSEWHERE";
+/// A version of a cart names what its region has not seen yet.
+pub const CART_VERSION_AHEAD: &str = "CART_VERSION_AHEAD";
 /// A fault of ours; the log has it under the trace id.
 pub const INTERNAL: &str = "INTERNAL";

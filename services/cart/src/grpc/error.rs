@@ -68,10 +68,12 @@ pub(super) fn version_stale() -> Status {
     )
 }
 
-/// The client has seen more than this region has.
+/// The client has seen more than this region has: it will have by and by, or never, if the version was made up.
 pub(super) fn version_ahead() -> Status {
-    let message = "this region has not yet seen all of this cart version; try again";
-    status::unavailable("CART_VERSION_AHEAD", message, Duration::from_secs(1))
+    status::aborted(
+        status::reasons::CART_VERSION_AHEAD,
+        "this region has not yet seen all of this cart version; try again",
+    )
 }
 
 /// What is ordered does not cost what the shopper was shown.
@@ -83,7 +85,7 @@ pub(super) fn total_changed() -> Status {
 /// As many orders of one cart are undecided as may be.
 pub(super) fn too_many_checkouts() -> Status {
     let message = format!("{CHECKOUTS_OPEN_MAX} orders of this cart are undecided; try again when some are decided");
-    status::unavailable("TOO_MANY_CHECKOUTS", message, Duration::from_secs(5))
+    status::failed_precondition("TOO_MANY_CHECKOUTS", message, &[])
 }
 
 /// There is no conversion between currencies, and so no total.

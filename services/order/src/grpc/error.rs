@@ -12,6 +12,9 @@ use crate::store::{OperatorError, ReturnRefused, StoreError};
 /// Longer than a restart of a service takes, short enough for a shopper to wait.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// A replicated edit takes a round trip and a commit.
+const VERSION_ARRIVES_WITHIN: Duration = Duration::from_secs(1);
+
 /// Fields of PlaceOrder that are handed on to callees under the same name.
 const CLIENTS_FIELDS: [&str; 4] = ["card_token", "cart_id", "cart_version", "idempotency_key"];
 
@@ -28,7 +31,12 @@ pub(super) fn of_store(error: StoreError) -> Status {
 }
 
 pub(super) fn of_place(error: PlaceError) -> Status {
+    let is_version_ahead = error.is_version_ahead();
     match error {
+        // It arrives by itself, and nothing was started: the same request again is all it takes.
+        PlaceError::Refused(refusal) if is_version_ahead => {
+            status::unavailable(&refusal.reason, refusal.message, VERSION_ARRIVES_WITHIN)
+        }
         PlaceError::Refused(refusal) => of_refusal(&refusal),
         PlaceError::KeyReused => key_reused(),
         // Told only to that region, which handed the request on.

@@ -36,6 +36,7 @@ mod steps;
 
 use std::time::Duration;
 
+use chassis::status::reasons::CART_VERSION_AHEAD;
 use ids::OrderId;
 
 use crate::domain::{CardToken, Order, Refusal};
@@ -150,7 +151,7 @@ pub enum PlaceError {
 
 impl PlaceError {
     /// Whether the cart's version that the shopper saw has not arrived in this region yet.
-    fn is_version_ahead(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.reason == "CART_VERSION_AHEAD")
+    pub(crate) fn is_version_ahead(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.reason == CART_VERSION_AHEAD)
     }
 }
