@@ -28,7 +28,7 @@ pub enum InvalidName {
         what: &'static str,
     },
     /// Nothing may be named after a card.
-    #[error("{what} must not have the number of a payment card in it; put letters in front of a number that is none")]
+    #[error("{what} must not have in it what looks like the number of a payment card; a UUID never does")]
     CardNumber {
         /// Which identifier, with its article.
         what: &'static str,

@@ -3,14 +3,18 @@
 //! Background: who stores a card number, be it in a log, a row or an error message, is under the card industry's rules for all that
 //! touches it. The system takes tokens only, so a card number is always a mistake, and the only right place for it is none.
 //!
-//! A card number is 13 to 19 digits that begin as issuers' numbers do and satisfy Luhn's check (ISO/IEC 7812-1). People group the digits
-//! with spaces, dashes or dots, and write something before and after. One random number in ten satisfies the check; what keeps
-//! identifiers out is that a UUID, and a word of hexadecimal digits, is none, and that no issuer begins with the digits of a date or a
-//! time of this century.
+//! A card number is 13 to 19 digits that begin as issuers' numbers do (ISO/IEC 7812-1). People group the digits with spaces, dashes,
+//! dots or whatever is no letter, and write something before and after. Nearly all cards have 15 or 16 digits, and little else has: such a number counts whether
+//! or not it satisfies Luhn's check, since one that is mistyped tells nearly as much, and since a client whose numbers are refused finds
+//! out at the first one and not at the tenth. Of other lengths are barcodes and parcels too: there the check must be satisfied. What
+//! keeps identifiers out is that a UUID, and a word of hexadecimal digits, is none, and that no issuer begins with the digits of a date
+//! or a time of this century.
 
 use std::ops::RangeInclusive;
 
 const DIGITS: RangeInclusive<usize> = 13..=19;
+/// As many as nearly every card has.
+const USUAL: RangeInclusive<usize> = 15..=16;
 /// Digits that one span may have at most: what is longer cannot be a card number, and a search stays linear.
 const DIGITS_MAX: usize = 19;
 /// Characters between two groups of digits: "4242 - 4242".
@@ -101,11 +105,9 @@ fn digit(c: char) -> Option<u8> {
     u8::try_from(digit).ok()
 }
 
-/// What people, and programs that format for them, put between groups of digits.
+/// What people, and programs that format for them, put between groups of digits: anything but letters and digits.
 fn is_separator(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(c, '-' | '.' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}')
-        || super::legible::is_invisible(c)
+    !c.is_alphanumeric() || super::legible::is_invisible(c)
 }
 
 /// Which characters belong to a UUID or to a word of hexadecimal digits.
@@ -147,7 +149,7 @@ fn is_hex_word(word: &[Placed]) -> bool {
 }
 
 fn is_card_number(digits: &[u8]) -> bool {
-    DIGITS.contains(&digits.len()) && is_issued(digits) && satisfies_luhn(digits)
+    DIGITS.contains(&digits.len()) && is_issued(digits) && (USUAL.contains(&digits.len()) || satisfies_luhn(digits))
 }
 
 /// Whether issuers' numbers begin like this. 0, 1 and most of 2, 7, 8 and 9 are nobody's that sells to people; dates and times begin so.

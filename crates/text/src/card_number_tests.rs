@@ -4,12 +4,11 @@ use proptest::prelude::*;
 use super::*;
 
 /// Numbers that payment providers publish for tests, one for each length and the larger schemes.
-const PUBLISHED: [&str; 10] = [
+const PUBLISHED: [&str; 9] = [
     "4222222222222",
     "30569309025904",
     "378282246310005",
     "4242424242424242",
-    "4929123456789012",
     "5555555555554444",
     "2223003122003222",
     "3530111333300000",
@@ -24,6 +23,9 @@ fn a_card_number_is_found_however_it_is_typed() {
         "4242-4242-4242-4242",
         "4242 - 4242 - 4242 - 4242",
         "4242.4242.4242.4242",
+        "4242_4242_4242_4242",
+        "card:4242,4242,4242,4242",
+        "4242/4242|4242/4242",
         "3782 822463 10005",
         "4242\u{a0}4242\u{2011}4242\u{200b}4242",
         "\u{ff14}\u{ff12}\u{ff14}\u{ff12}4242 4242 4242",
@@ -34,26 +36,27 @@ fn a_card_number_is_found_however_it_is_typed() {
         "tok_4242424242424242",
         "order:4242424242424242/1",
         "{\"n\":4242424242424242}",
+        // Mistyped, and so nearly a card's.
+        "4242424242424241",
+        "4929 1234 5678 9012",
+        "378282246310006",
     ];
     for text in found {
         assert!(is_in(text), "{text:?}");
     }
-    for number in PUBLISHED.into_iter().filter(|number| satisfies(number)) {
+    for number in PUBLISHED {
         assert!(is_in(number), "{number}");
     }
-    assert!(PUBLISHED.iter().filter(|number| satisfies(number)).count() >= 9, "the list is not one of card numbers");
-}
-
-fn satisfies(number: &str) -> bool {
-    satisfies_luhn(&number.bytes().map(|byte| byte - b'0').collect::<Vec<_>>())
 }
 
 #[test]
 fn other_numbers_and_identifiers_are_none() {
     let none = [
         "",
-        "4242424242424241",
         "424242424242",
+        // A barcode, and a number of a length that few cards have, which do not satisfy the check.
+        "4006381333931",
+        "42424242424242421",
         "42424242424242424242",
         "0000000000000000",
         // Times in milliseconds, dates, and a parcel's number.
@@ -65,8 +68,6 @@ fn other_numbers_and_identifiers_are_none() {
         "42424242-4242-4242-8242-424242424242",
         "order:42424242-4242-4242-8242-424242424242:3",
         "a4242424242424242b4242424242424",
-        "4242,4242,4242,4242",
-        "line/4242/4242/4242/4242",
         "85123A-255",
     ];
     for text in none {

@@ -3,7 +3,7 @@
 use chassis::status::Fields;
 use contracts::catalog::v1 as wire;
 use contracts::catalog::v1::catalog_service_server::CatalogService;
-use ids::{IdempotencyKey, OfferId};
+use ids::{ChosenName as _, IdempotencyKey, OfferId};
 use limits::PAGE_BYTES_MAX;
 use prost::Message;
 use sqlx::PgPool;
@@ -108,7 +108,7 @@ impl CatalogService for CatalogGrpc {
         let key = match request.idempotency_key.as_str() {
             "" => None,
             key => Some(
-                key.parse::<IdempotencyKey>()
+                IdempotencyKey::chosen(key)
                     .map_err(|error| chassis::status::invalid_request(&[("idempotency_key", error.to_string())]))?,
             ),
         };
