@@ -65,7 +65,7 @@ async fn postgres(deployment: Arc<Deployment>) -> Result<()> {
     let offer = deployment.offer(100, 50, 0).await?;
     let shopper = deployment.shopper(Region::East).await?;
     let (cart_id, _) = shopper.cart_with(&[]).await?;
-    let acknowledged = adds_during(&shopper, &cart_id, &offer, async {
+    let mut acknowledged = adds_during(&shopper, &cart_id, &offer, async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         deployment.kill("east/postgres").await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -73,6 +73,8 @@ async fn postgres(deployment: Arc<Deployment>) -> Result<()> {
     })
     .await?;
     ensure!(acknowledged.refused > 0, "the outage was not felt: {acknowledged:?}");
+    // Reads are back with the database. Edits are once the other region has told what it has of this one's log (ADR 15).
+    adds_until_one_is_accepted(&shopper, &cart_id, &offer, &mut acknowledged).await?;
     let cart = format!("/v1/carts/{cart_id}");
     let quantity = eventually(&shopper, &cart).await?["lines"][0]["quantity"].as_i64().context("no line")?;
     // Every acknowledged add counts. One without an answer may or may not; its repeat under the same key would tell.
@@ -98,18 +100,8 @@ async fn adds_during(
 ) -> Result<Acknowledged> {
     let mut outcome = Acknowledged::default();
     let adds = async {
-        let path = format!("/v1/carts/{cart_id}/lines");
         loop {
-            let answer = shopper.post(&path, json!({"offer_id": offer, "quantity": 1})).await?;
-            match answer.status.as_u16() {
-                200 => outcome.added += 1,
-                503 => {
-                    answer.expect_problem(503, answer.code())?;
-                    outcome.refused += 1;
-                }
-                504 => outcome.refused += 1,
-                _ => anyhow::bail!("unclear refusal: {} {}", answer.status, answer.body),
-            }
+            add_one(shopper, cart_id, offer, &mut outcome).await?;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -118,6 +110,37 @@ async fn adds_during(
         fault = fault => fault?,
     }
     Ok(outcome)
+}
+
+/// Adds one unit; says whether it was accepted.
+async fn add_one(shopper: &Shopper, cart_id: &str, offer: &str, outcome: &mut Acknowledged) -> Result<bool> {
+    let answer = shopper.post(&format!("/v1/carts/{cart_id}/lines"), json!({"offer_id": offer, "quantity": 1})).await?;
+    match answer.status.as_u16() {
+        200 => outcome.added += 1,
+        503 => {
+            answer.expect_problem(503, answer.code())?;
+            outcome.refused += 1;
+        }
+        504 => outcome.refused += 1,
+        _ => anyhow::bail!("unclear refusal: {} {}", answer.status, answer.body),
+    }
+    Ok(answer.status.is_success())
+}
+
+/// Bounded: half a minute.
+async fn adds_until_one_is_accepted(
+    shopper: &Shopper,
+    cart_id: &str,
+    offer: &str,
+    outcome: &mut Acknowledged,
+) -> Result<()> {
+    for _ in 0..100 {
+        if add_one(shopper, cart_id, offer, outcome).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    anyhow::bail!("cart {cart_id} takes no edits: {outcome:?}")
 }
 
 /// Reads until it succeeds: a service needs a moment to notice that its database is back. Bounded: half a minute.

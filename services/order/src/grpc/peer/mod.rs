@@ -58,18 +58,28 @@ pub trait PeerOrders: Send + Sync + 'static {
     ) -> Result<wire::ReturnOrderResponse, Status>;
 }
 
-/// UNAVAILABLE (HOME_REGION_UNREACHABLE): `home`, which alone can answer, does not. Nothing was started in this region.
+/// Some looks at the link: long enough for it to be known as up again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// UNAVAILABLE (HOME_REGION_UNREACHABLE): `home`, which alone can answer, was not asked, because it does not answer. Nothing was started.
 pub(super) fn unreachable(home: Region) -> Status {
-    /// Some looks at the link: long enough for it to be known as up again.
-    const RETRY_AFTER: Duration = Duration::from_secs(2);
     let message = format!(
-        "this belongs to region {home}, which cannot be reached from here; nothing was started here. Send the same request again \
-         later, or to region {home}"
+        "this belongs to region {home}, which cannot be reached from here; nothing was started. Send the same request again later, or \
+         to region {home}"
     );
     chassis::status::unavailable(HOME_REGION_UNREACHABLE, message, RETRY_AFTER)
 }
 
-/// The reason of [`unreachable`].
+/// UNAVAILABLE (HOME_REGION_UNREACHABLE): `home`, which alone can answer, was asked and has not answered. It may have done what was asked.
+pub(super) fn unanswered(home: Region) -> Status {
+    let message = format!(
+        "this belongs to region {home}, which was asked and has not answered: it may have been done there, nothing was started here. \
+         Send the same request with the same key again later, or to region {home}, to learn it; it is done at most once"
+    );
+    chassis::status::unavailable(HOME_REGION_UNREACHABLE, message, RETRY_AFTER)
+}
+
+/// The reason of [`unreachable`] and [`unanswered`].
 pub(super) const HOME_REGION_UNREACHABLE: &str = "HOME_REGION_UNREACHABLE";
 
 /// Whether a status says that the home gave no answer.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status, async_trait};
 
-use super::{HANDED_ON, PeerOrders, unreachable};
+use super::{HANDED_ON, PeerOrders, unanswered};
 use crate::domain::{Fate, Link};
 use crate::sagas::CallError;
 use crate::sagas::one_intention::Home;
@@ -42,7 +42,7 @@ impl PeerRegion {
         let mut link = self.link.clone();
         tokio::select! {
             answer = self.orders.call(within, attempt) => answer.map_err(|status| self.answered(status)),
-            _ = link.wait_for(|link| *link == Link::Down) => Err(unreachable(self.here.peer())),
+            _ = link.wait_for(|link| *link == Link::Down) => Err(unanswered(self.here.peer())),
         }
     }
 
@@ -54,7 +54,7 @@ impl PeerRegion {
             Code::Unavailable => reason.is_none_or(|reason| reason == reasons::DEPENDENCY_UNAVAILABLE),
             _ => false,
         };
-        if is_silence { unreachable(self.here.peer()) } else { status }
+        if is_silence { unanswered(self.here.peer()) } else { status }
     }
 
     fn handed_on<T>(&self, message: T) -> Request<T> {
