@@ -16,6 +16,8 @@
 //!
 //! And each operation that is in a log is in the cart, whether its history is whole or not.
 //!
+//! A cart of which a person mended a line that neither region could read (`backbone cart mend`) has lost units, and is counted apart.
+//!
 //! What it cannot tell: a log is trimmed after a day, so of an older cart it is not known what its shopper removed, and a unit that was lost
 //! from it looks like one of those. The removal of an entry that was taken whole says that nothing of it is left and not how much there was,
 //! so a unit that was lost from an entry *before* its shopper removed the entry looks removed. What a shopper asked for and what was decided
@@ -34,7 +36,7 @@ use ids::{CartId, OrderId};
 use super::carts::{Cut, Snapshot, State, state};
 use crate::audit::both::Both;
 use crate::audit::report::Examined;
-use crate::audit::sources::carts::{Carts, Checkout, CheckoutState, Logged, Twice};
+use crate::audit::sources::carts::{Carts, Checkout, CheckoutState, Logged, Mend, Twice};
 use crate::audit::sources::orders::{Order, Orders};
 
 /// Checks the units of every cart.
@@ -49,7 +51,9 @@ pub fn check(orders: Both<&Orders>, carts: Both<&Carts>) -> Examined {
     let none = Vec::new();
     for id in ids {
         // A cart that does not decode is named by the check `carts`.
-        if let Some(state) = joined(carts, id) {
+        if lost_units(carts, id) {
+            examined.count(1, "carts that lost units to a value that nobody could read");
+        } else if let Some(state) = joined(carts, id) {
             history(&mut examined, carts, id, &state, placed.get(&id).unwrap_or(&none));
         }
     }
@@ -151,6 +155,12 @@ fn ordered_twice(examined: &mut Examined, carts: Both<&Carts>, cart: CartId, pla
 /// Whether the shopper of `one` had seen that `other` was begun.
 fn has_seen(one: &Placed<'_>, other: &Placed<'_>) -> bool {
     decode_context(&one.checkout.seen).is_ok_and(|seen| seen.contains(other.checkout.operation))
+}
+
+/// Whether a line of it was dropped that neither region could read.
+fn lost_units(carts: Both<&Carts>, id: CartId) -> bool {
+    let mends = carts.each().into_iter().flat_map(|(_, carts)| &carts.mends);
+    mends.filter(|mend| mend.cart_id == id.as_uuid() && mend.value.starts_with("line ")).any(Mend::is_loss)
 }
 
 /// What both regions' carts come to.
@@ -458,6 +468,25 @@ mod tests {
             }
         };
         fails(joined, &["of teapot 1 were added, 0 are in the cart, 0 ordered and 0 removed", "1 vanished"]);
+    }
+
+    #[test]
+    fn units_that_a_mending_told_of_as_lost_are_counted_apart() {
+        let rejected = sound().rejected;
+        let lose = |world: &mut World| {
+            let id = world.carts.west.checkouts[&rejected].cart;
+            for carts in [&mut world.carts.east, &mut world.carts.west] {
+                carts.carts.get_mut(&id).unwrap().lines.clear();
+            }
+        };
+        fails(lose, &["1 vanished"]);
+        let told = examine(|world| {
+            lose(world);
+            let mend = world.mend(rejected, "line teapot".to_owned(), "lost");
+            world.carts.east.mends.push(mend);
+        });
+        assert!(told.offenders().is_empty(), "{:#?}", told.offenders());
+        assert_eq!(told.counted("carts that lost units to a value that nobody could read"), 1);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::carts::{Address, Cut, Snapshot, State};
 use crate::audit::both::Both;
 use crate::audit::report::Examined;
 use crate::audit::sources::Stores;
-use crate::audit::sources::carts::{Carts, Checkout, CheckoutState, Logged, Shown, StoredCart};
+use crate::audit::sources::carts::{Carts, Checkout, CheckoutState, Logged, Mend, Shown, StoredCart};
 use crate::audit::sources::events::{Events, Odd, Topic};
 use crate::audit::sources::inventory::{
     Inventory, Level, Reservation, ReservationState, TransferIn, TransferOut, Units,
@@ -311,6 +311,19 @@ impl World {
             let peer = self.carts.of_mut(region.peer());
             peer.carts.extend(carts);
             peer.checkouts.extend(replicas);
+        }
+    }
+
+    /// What a person noted who mended the cart of an order.
+    pub fn mend(&self, order: OrderId, value: String, outcome: &str) -> Mend {
+        let cart = self.carts.east.checkouts[&order].cart;
+        Mend {
+            cart_id: cart.as_uuid(),
+            value,
+            outcome: outcome.to_owned(),
+            at: chrono::DateTime::UNIX_EPOCH,
+            by: "ann".to_owned(),
+            reason: "a test".to_owned(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use contracts::cart::v1::BeginCheckoutResponse;
 use crdt::{Dot, ReplicaId};
 use futures::TryStreamExt as _;
@@ -28,6 +29,8 @@ pub struct Carts {
     pub twice: BTreeMap<Twice, i64>,
     /// What this region did to carts, as far as its log is not trimmed.
     pub log: BTreeMap<CartId, Vec<Logged>>,
+    /// Values that did not decode and that a person mended in this region.
+    pub mends: Vec<Mend>,
     /// Operations of this region that the other has not acknowledged.
     pub unacknowledged: i64,
     pub unpublished: Vec<Unpublished>,
@@ -45,10 +48,44 @@ pub struct StoredCart {
     pub lines: BTreeMap<String, Vec<u8>>,
 }
 
+/// A value of a cart that a person mended: see `backbone cart mend`.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Mend {
+    pub cart_id: Uuid,
+    /// `context`, `address`, `line <offer>` or `cut <order>`.
+    pub value: String,
+    /// `joined`, or `lost`: neither region could read it.
+    pub outcome: String,
+    pub at: DateTime<Utc>,
+    pub by: String,
+    pub reason: String,
+}
+
+impl Mend {
+    /// Whether nothing of it could be read any more.
+    pub fn is_loss(&self) -> bool {
+        self.outcome == "lost"
+    }
+}
+
+/// The mendings of a cart, or of all, in their order.
+///
+/// # Errors
+/// What the server said.
+pub async fn mends(conn: &mut PgConnection, cart: Option<CartId>) -> Result<Vec<Mend>, sqlx::Error> {
+    sqlx::query_as(
+        r#"select cart_id, value, outcome, mended_at as at, mended_by as "by", reason from cart_mend
+           where $1::uuid is null or cart_id = $1 order by mended_at, value"#,
+    )
+    .bind(cart.map(CartId::as_uuid))
+    .fetch_all(conn)
+    .await
+}
+
 /// An operation of this region that changed a cart.
 #[derive(Clone, Debug)]
 pub struct Logged {
-    /// Says what it was: `client:`, `checkout:`, `ordered:`, `abandoned:` or `retired:`, and which.
+    /// Says what it was: `client:`, `checkout:`, `ordered:`, `abandoned:`, `retired:` or `mended:`, and which.
     pub key: String,
     /// The number under which this region did it.
     pub replica: ReplicaId,
@@ -132,8 +169,9 @@ impl Carts {
         drop(rows);
         let checkouts = checkouts(&mut *conn, region).await?;
         let log = log(&mut *conn, region).await?;
+        let mends = mends(&mut *conn, None).await?;
         let twice = twice(conn).await?;
-        Ok(Self { carts, stray_lines, checkouts, twice, log, unacknowledged, unpublished })
+        Ok(Self { carts, stray_lines, checkouts, twice, log, mends, unacknowledged, unpublished })
     }
 }
 
