@@ -21,7 +21,7 @@ pub use limits::{CHECKOUTS_OPEN_MAX, LINE_UNITS_MAX, LINES_MAX, Quantity, UNITS_
 pub use mend::{CannotMend, Kept, Mended, SKIPPED, mend};
 pub use ordered_twice::{OrderedTwice, PlacedCut, ordered_twice};
 pub use snapshot::Snapshot;
-pub use version::{MalformedVersion, Version};
+pub use version::{Compared, MalformedVersion, Version};
 pub use view::{ViewLine, currencies_of, total, view};
 
 /// A cart's state: offers to lines, and the delivery address.
