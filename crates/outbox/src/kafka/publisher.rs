@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -107,8 +108,8 @@ impl Publisher {
     /// Publishes the records, those of one key in their order, and waits until each is acknowledged, or the deadline.
     ///
     /// The idempotent producer keeps the order of a partition whatever the network does. It does not when the broker refuses a record for
-    /// good (too large for its topic, say): then it may take the next one all the same, and a key's records may go to several topics. So
-    /// a record is sent once the one of its key before it was acknowledged.
+    /// good (too large for its topic, say): then it may take the next one all the same. So a record is sent once the one of its key before
+    /// it was acknowledged, unless what refuses that one would refuse this one too; see [`waves`].
     pub(crate) async fn publish(&self, records: &[Record]) -> Published {
         let deadline = Instant::now() + PUBLISH_DEADLINE;
         let mut published = Published { acknowledged: Vec::with_capacity(records.len()), failure: None };
@@ -166,22 +167,37 @@ impl Publisher {
     }
 }
 
-/// The places of the records by how many of their key come before them. Most batches are one wave.
+/// A record of so many bytes is refused by no topic for its size alone: only with all others, for access rights or a policy, say.
+const SURELY_FITS_BYTES: usize = 2 * 1024;
+
+/// The places of the records, in waves: each wave is sent once the one before it was acknowledged.
+///
+/// A record stands in the wave of the one of its key before it if that one is small and for the same topic: the broker refuses both or
+/// neither. Otherwise it stands in the next wave. So what an aggregate says often goes out at once, and most batches are a wave or two.
 fn waves(records: &[Record]) -> Vec<Vec<usize>> {
     let mut waves: Vec<Vec<usize>> = Vec::new();
-    let mut before = HashMap::new();
+    let mut before: HashMap<&Bytes, (usize, &Record)> = HashMap::new();
     for (place, record) in records.iter().enumerate() {
-        let wave = record.key.as_ref().map_or(0, |key| {
-            let count = before.entry(key).or_insert(0_usize);
-            *count += 1;
-            *count - 1
-        });
+        let wave = match record.key.as_ref().map(|key| (key, before.get(key))) {
+            Some((_, Some((wave, last)))) if last.topic == record.topic && bytes(last) <= SURELY_FITS_BYTES => *wave,
+            Some((_, Some((wave, _)))) => wave + 1,
+            Some((_, None)) | None => 0,
+        };
+        if let Some(key) = &record.key {
+            before.insert(key, (wave, record));
+        }
         if wave == waves.len() {
             waves.push(Vec::new());
         }
         waves[wave].push(place);
     }
     waves
+}
+
+fn bytes(record: &Record) -> usize {
+    let value = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
+    let headers: usize = record.headers.iter().map(|header| header.name.len() + value(&header.value)).sum();
+    value(&record.key) + value(&record.payload) + headers
 }
 
 /// One record's acknowledgement. Past the deadline only what has already arrived counts.
@@ -201,16 +217,28 @@ async fn acknowledgement(mut delivery: DeliveryFuture, deadline: Instant) -> Res
 mod tests {
     use super::*;
 
+    fn record(key: Option<&'static str>, topic: &str, bytes: usize) -> Record {
+        let key = key.map(|key| key.as_bytes().into());
+        Record { topic: topic.to_owned(), key, payload: Some(vec![0; bytes].into()), headers: Vec::new() }
+    }
+
     #[test]
-    fn a_record_goes_in_the_wave_after_the_one_of_its_key_before_it() {
-        let record = |key: Option<&'static str>| Record {
-            topic: "test".to_owned(),
-            key: key.map(|key| key.as_bytes().into()),
-            payload: None,
-            headers: Vec::new(),
-        };
-        let keys = [Some("a"), Some("b"), None, Some("a"), Some("a"), None, Some("b")];
-        assert_eq!(waves(&keys.map(record)), [vec![0, 1, 2, 5], vec![3, 6], vec![4]]);
+    fn a_record_waits_for_the_one_of_its_key_before_it_if_that_may_be_refused_alone() {
+        let (small, large) = (10, SURELY_FITS_BYTES + 1);
+        let records = [
+            record(Some("a"), "placed", large),
+            record(Some("b"), "placed", small),
+            record(None, "placed", large),
+            // Of the same key: what refuses the large one may take it.
+            record(Some("a"), "placed", small),
+            // What refuses the small one before it refuses it too.
+            record(Some("a"), "placed", small),
+            // Another topic may take it all the same.
+            record(Some("a"), "shipped", small),
+            record(None, "placed", small),
+            record(Some("b"), "placed", small),
+        ];
+        assert_eq!(waves(&records), [vec![0, 1, 2, 6, 7], vec![3, 4], vec![5]]);
         assert!(waves(&[]).is_empty());
     }
 }

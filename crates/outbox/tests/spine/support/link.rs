@@ -9,7 +9,7 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::kafka::{advertised, settings};
 
@@ -21,17 +21,23 @@ enum State {
     Down,
 }
 
+/// The broker has one address that a link can stand at, one at a time.
+static PLACE_OF_THE_BROKER: Mutex<()> = Mutex::const_new(());
+
 /// Forwards connections while it is up; cuts them and refuses new ones while it is down.
 pub struct Link {
     state: watch::Sender<State>,
 }
 
 impl Link {
-    async fn between(near: &str, far: String) -> (Self, SocketAddr) {
+    /// `place` is given back with the listener, when the test's runtime ends.
+    async fn between(near: &str, far: String, place: Option<MutexGuard<'static, ()>>) -> (Self, SocketAddr) {
         let listener = TcpListener::bind(near).await.unwrap_or_else(|error| panic!("cannot listen at {near}: {error}"));
         let address = listener.local_addr().unwrap();
         let (state, watched) = watch::channel(State::Up);
         tokio::spawn(async move {
+            let _place = place;
+            let listener = listener;
             while let Ok((near, _)) = listener.accept().await {
                 let (far, mut watched) = (far.clone(), watched.clone());
                 tokio::spawn(async move {
@@ -55,7 +61,7 @@ impl Link {
     pub async fn to_postgres(pool: &PgPool) -> (Self, PgPool) {
         let options = pool.connect_options();
         let server = format!("{}:{}", options.get_host(), options.get_port());
-        let (link, address) = Self::between("127.0.0.1:0", server).await;
+        let (link, address) = Self::between("127.0.0.1:0", server, None).await;
         let pool = PgPoolOptions::new()
             .max_connections(5)
             .acquire_timeout(Duration::from_secs(1))
@@ -66,8 +72,9 @@ impl Link {
     /// A link to the broker, and settings of clients that pass it. A broker tells its clients where it is, so the link stands where
     /// it says to those of the other region.
     pub async fn to_kafka() -> (Self, SpineConfig) {
+        let place = PLACE_OF_THE_BROKER.lock().await;
         let (listener, advertised) = advertised();
-        let (link, _) = Self::between(&advertised, listener).await;
+        let (link, _) = Self::between(&advertised, listener, Some(place)).await;
         (link, SpineConfig { kafka_brokers: advertised, ..settings() })
     }
 
