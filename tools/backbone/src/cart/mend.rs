@@ -113,6 +113,13 @@ async fn look(
     // no crash point: it is a person's command, and who ends it runs it again: what is mended is sound
     transaction.commit().await?;
     print(&format!("{region}: cart {id} is mended by {}: {}", record.by, record.reason));
+    if plan.outcomes.contains_key(&Value::Context) {
+        print(&format!(
+            "{} hears of its context when carts are compared, within ten minutes; `backbone restart {region}/cart` compares \
+             them now",
+            region.peer()
+        ));
+    }
     Ok(Found::Sound)
 }
 

@@ -215,7 +215,7 @@ fn history(examined: &mut Examined, carts: Both<&Carts>, id: CartId, state: &Sta
     }
     done.values_mut().for_each(|operations| operations.sort_by_key(|(counter, _)| *counter));
     if !is_whole(state, &done) {
-        examined.count(1, "carts whose log is trimmed");
+        examined.count(1, "carts whose history is not whole");
         return;
     }
     examined.count(1, "carts with their whole history");
@@ -406,7 +406,7 @@ mod tests {
         let examined = edited(|_, _| {});
         assert!(examined.offenders().is_empty(), "{:#?}", examined.offenders());
         assert_eq!(examined.counted("carts with their whole history"), 5);
-        assert_eq!(examined.counted("carts whose log is trimmed"), 0);
+        assert_eq!(examined.counted("carts whose history is not whole"), 0);
         // Those of the sound world; 3 mugs and 5, 4 cups and the one that was set.
         assert_eq!(examined.counted("units"), 6 + 8 + 5);
     }
@@ -544,7 +544,7 @@ mod tests {
             cart.trim_first();
         });
         assert!(examined.offenders().is_empty(), "{:#?}", examined.offenders());
-        assert_eq!(examined.counted("carts whose log is trimmed"), 1);
+        assert_eq!(examined.counted("carts whose history is not whole"), 1);
         assert_eq!(examined.counted("carts with their whole history"), 4);
     }
 }
