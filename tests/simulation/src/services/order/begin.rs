@@ -83,7 +83,7 @@ pub async fn place(sim: Sim, me: Me, request: Rc<PlaceRequest>, until: Micros) -
             answer => Ok(answer),
         }
     };
-    answer.await.unwrap_or_else(|Lost| PlaceAnswer::Unavailable)
+    answer.await.unwrap_or(PlaceAnswer::Unavailable)
 }
 
 /// `OrderGrpc::place_order`, as the other region asks it: it is answered here.
