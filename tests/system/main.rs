@@ -1,7 +1,7 @@
 //! Whole-system tests. One system of two regions, apart from any that `make up` runs, is brought up on addresses of its own; the
 //! scenarios run one after the other on it; then it is taken down.
 //!
-//! `make test` runs them all; `make test-system FILTER=redis` those whose name contains a word.
+//! `make test` runs them all. A name as an argument of this test runs those that contain it.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod client;

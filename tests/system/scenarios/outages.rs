@@ -1,7 +1,7 @@
 //! A server stops while requests run: clear errors or slower answers, and nothing lost.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use ids::Region;
@@ -65,16 +65,17 @@ async fn postgres(deployment: Arc<Deployment>) -> Result<()> {
     let offer = deployment.offer(100, 50, 0).await?;
     let shopper = deployment.shopper(Region::East).await?;
     let (cart_id, _) = shopper.cart_with(&[]).await?;
-    let mut acknowledged = adds_during(&shopper, &cart_id, &offer, async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        deployment.kill("east/postgres").await?;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        deployment.start("east/postgres").await
-    })
-    .await?;
-    ensure!(acknowledged.refused > 0, "the outage was not felt: {acknowledged:?}");
+    let mut acknowledged = Acknowledged::default();
+    let mut adds = Adds { shopper: &shopper, cart_id: &cart_id, offer: &offer, outcome: &mut acknowledged };
+    adds.until(|outcome| outcome.added >= 10).await?;
+    // An add waits for the database as long as it may, so the outage lasts until one was refused.
+    let (felt, killed) = tokio::join!(adds.until(|outcome| outcome.refused > 0), deployment.kill("east/postgres"));
+    killed?;
+    deployment.start("east/postgres").await?;
+    felt?;
     // Reads are back with the database. Edits are once the other region has told what it has of this one's log (ADR 15).
-    adds_until_one_is_accepted(&shopper, &cart_id, &offer, &mut acknowledged).await?;
+    let before = adds.outcome.added;
+    adds.until(|outcome| outcome.added > before).await?;
     let cart = format!("/v1/carts/{cart_id}");
     let quantity = eventually(&shopper, &cart).await?["lines"][0]["quantity"].as_i64().context("no line")?;
     // Every acknowledged add counts. One without an answer may or may not; its repeat under the same key would tell.
@@ -91,56 +92,43 @@ struct Acknowledged {
     refused: i64,
 }
 
-/// Adds one unit after another while `fault` runs, and a few after it. A refusal must be a problem that says what to do.
-async fn adds_during(
-    shopper: &Shopper,
-    cart_id: &str,
-    offer: &str,
-    fault: impl Future<Output = Result<()>>,
-) -> Result<Acknowledged> {
-    let mut outcome = Acknowledged::default();
-    let adds = async {
-        loop {
-            add_one(shopper, cart_id, offer, &mut outcome).await?;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::select! {
-        ended = adds => return ended,
-        fault = fault => fault?,
-    }
-    Ok(outcome)
+/// Adds of one unit each, one after another.
+struct Adds<'a> {
+    shopper: &'a Shopper,
+    cart_id: &'a str,
+    offer: &'a str,
+    outcome: &'a mut Acknowledged,
 }
 
-/// Adds one unit; says whether it was accepted.
-async fn add_one(shopper: &Shopper, cart_id: &str, offer: &str, outcome: &mut Acknowledged) -> Result<bool> {
-    let answer = shopper.post(&format!("/v1/carts/{cart_id}/lines"), json!({"offer_id": offer, "quantity": 1})).await?;
-    match answer.status.as_u16() {
-        200 => outcome.added += 1,
-        503 => {
-            answer.expect_problem(503, answer.code())?;
-            outcome.refused += 1;
+impl Adds<'_> {
+    /// Bounded: a minute.
+    async fn until(&mut self, done: impl Fn(&Acknowledged) -> bool) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
+            let accepted = self.add_one().await?;
+            if done(self.outcome) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(if accepted { 5 } else { 300 })).await;
         }
-        504 => outcome.refused += 1,
-        _ => anyhow::bail!("unclear refusal: {} {}", answer.status, answer.body),
+        anyhow::bail!("a minute of adds to cart {} ended at {:?}", self.cart_id, self.outcome)
     }
-    Ok(answer.status.is_success())
-}
 
-/// Bounded: half a minute.
-async fn adds_until_one_is_accepted(
-    shopper: &Shopper,
-    cart_id: &str,
-    offer: &str,
-    outcome: &mut Acknowledged,
-) -> Result<()> {
-    for _ in 0..100 {
-        if add_one(shopper, cart_id, offer, outcome).await? {
-            return Ok(());
+    /// Says whether it was accepted. A refusal must be a problem that says what to do.
+    async fn add_one(&mut self) -> Result<bool> {
+        let path = format!("/v1/carts/{}/lines", self.cart_id);
+        let answer = self.shopper.post(&path, json!({"offer_id": self.offer, "quantity": 1})).await?;
+        match answer.status.as_u16() {
+            200 => self.outcome.added += 1,
+            503 => {
+                answer.expect_problem(503, answer.code())?;
+                self.outcome.refused += 1;
+            }
+            504 => self.outcome.refused += 1,
+            _ => anyhow::bail!("unclear refusal: {} {}", answer.status, answer.body),
         }
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        Ok(answer.status.is_success())
     }
-    anyhow::bail!("cart {cart_id} takes no edits: {outcome:?}")
 }
 
 /// Reads until it succeeds: a service needs a moment to notice that its database is back. Bounded: half a minute.
