@@ -70,7 +70,7 @@ fn a_reservation_of_a_cancelled_order_waits_for_its_events() {
 
 /// Without a guard the seed shows what then happens, in these words; with it the same history passes.
 fn check(without: Sabotage, seed: u64, verdict: Verdict, words: &str) {
-    let failure = run(seed, Some(without)).expect_err("noticed");
+    let Err(failure) = run(seed, Some(without)) else { panic!("nothing noticed that {without:?} is missing") };
     assert!(failure.verdict == verdict && failure.what.contains(words), "{without:?}: {failure}");
     if let Err(failure) = run(seed, None) {
         panic!("{failure}");

@@ -83,7 +83,8 @@ pub async fn place(sim: Sim, me: Me, request: Rc<PlaceRequest>, until: Micros) -
             answer => Ok(answer),
         }
     };
-    answer.await.unwrap_or(PlaceAnswer::Unavailable)
+    let answer: Result<_, Lost> = answer.await;
+    answer.unwrap_or(PlaceAnswer::Unavailable)
 }
 
 /// `OrderGrpc::place_order`, as the other region asks it: it is answered here.
