@@ -297,7 +297,13 @@ pub(super) fn deadline(order: &Order, limit: Micros) -> Micros {
 /// `begin::settle`: waits until it is decided, and drives it if nobody else does.
 async fn settle(sim: &Sim, me: Me, id: OrderId, request: &PlaceRequest, until: Micros) -> Result<PlaceAnswer, Lost> {
     loop {
-        let state = sim.with(|world| world.regions[me.region].orders.rows[&id].order.state.clone());
+        let (state, superseded_by) = sim.with(|world| {
+            let order = &world.regions[me.region].orders.rows[&id].order;
+            (order.state.clone(), order.superseded_by)
+        });
+        if superseded_by.is_some() {
+            return Ok(PlaceAnswer::Elsewhere);
+        }
         match state {
             OrderState::Rejected(refusal) => return Ok(PlaceAnswer::Refused(refusal)),
             OrderState::Pending | OrderState::Compensating(_) if sim.now() < until => {}
