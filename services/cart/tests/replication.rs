@@ -135,6 +135,7 @@ async fn an_address_repeated_in_the_other_region_gets_its_first_reply(pool: PgPo
     let mut regions = Regions::new(pool).await;
     regions.connect();
     let first = regions.east.shopper.deliver_to("1", "Home Lane 1").await;
+    regions.west.knows("1").await;
     regions.converge().await;
     let west = &regions.west.shopper;
     assert_eq!(west.deliver_to("1", "Home Lane 1").await, first);
@@ -148,6 +149,7 @@ async fn a_request_repeated_in_the_other_region_gets_its_first_reply(pool: PgPoo
     let mut regions = Regions::new(pool).await;
     regions.connect();
     let first = regions.east.shopper.add("1", "offer-1", 2).await;
+    regions.west.knows("1").await;
     regions.converge().await;
     assert_eq!(regions.west.shopper.add("1", "offer-1", 2).await, first);
     let other = regions.west.shopper.try_add(regions.west.shopper.add_request("1", "offer-1", 3)).await;

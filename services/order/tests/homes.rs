@@ -342,7 +342,8 @@ async fn a_home_that_was_told_starts_nothing_under_that_key_and_undoes_its_own_l
     assert!(app.world.calls().is_empty(), "{:?}", app.world.calls());
     // Told after: ours is later.
     let earlier = OrderId::generate_in(THERE);
-    let ours: OrderId = place(&edge, &place_request(customer, "l")).await.unwrap().order_id.parse().unwrap();
+    let repeated = place_request(customer, "l");
+    let ours: OrderId = place(&edge, &repeated).await.unwrap().order_id.parse().unwrap();
     let answer = intentions.told(customer, &"l".parse().unwrap(), (earlier, Fate::Placed)).await.unwrap();
     assert_eq!(answer, Some((ours, Fate::Placed)));
     assert_eq!(app.sagas.store.to_undo(10).await.unwrap(), [(ours, earlier)]);
@@ -350,11 +351,11 @@ async fn a_home_that_was_told_starts_nothing_under_that_key_and_undoes_its_own_l
     let stands = theirs();
     for _ in 0..2 {
         peer.answers(Ok(stands.clone()));
-        assert_eq!(place(&edge, &place_request(customer, "l")).await.unwrap(), stands);
+        assert_eq!(place(&edge, &repeated).await.unwrap(), stands);
         intentions.undo(ours, earlier).await.unwrap();
     }
     peer.set_link(Link::Down);
-    assert!(is_unreachable(&place(&edge, &place_request(customer, "l")).await.unwrap_err()));
+    assert!(is_unreachable(&place(&edge, &repeated).await.unwrap_err()));
 }
 
 #[sqlx::test(migrations = false)]
