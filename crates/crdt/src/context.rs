@@ -59,14 +59,17 @@ impl CausalContext {
         }
     }
 
+    /// Adds `last` and every dot of its replica before it.
+    pub fn insert_through(&mut self, last: Dot) {
+        if last.counter > self.contiguous(last.replica) {
+            self.advance(last);
+            self.absorb_cloud(last.replica);
+        }
+    }
+
     /// The union.
     pub fn join(&mut self, other: &Self) {
-        for &dot in &other.vector {
-            if dot.counter > self.contiguous(dot.replica) {
-                self.advance(dot);
-                self.absorb_cloud(dot.replica);
-            }
-        }
+        other.vector.iter().for_each(|last| self.insert_through(*last));
         for &dot in &other.cloud {
             self.insert(dot);
         }
@@ -171,5 +174,15 @@ mod tests {
         context.insert(Dot::new(replica, 1));
         assert_eq!((context.contiguous(replica), context.cloud().len()), (3, 0));
         assert_eq!(context.next_dot(replica).unwrap(), Dot::new(replica, 4));
+    }
+
+    #[test]
+    fn a_dot_with_all_before_it_takes_in_what_waited_beyond_the_gap() {
+        let replica = ReplicaId(1);
+        let mut context: CausalContext = [2, 5, 6].map(|counter| Dot::new(replica, counter)).into_iter().collect();
+        context.insert_through(Dot::new(replica, 4));
+        assert_eq!(context, (1..7).map(|counter| Dot::new(replica, counter)).collect());
+        context.insert_through(Dot::new(replica, 3));
+        assert_eq!(context.contiguous(replica), 6);
     }
 }

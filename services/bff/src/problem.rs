@@ -60,6 +60,9 @@ pub struct LineProblem {
     pub description: String,
 }
 
+/// What took longer than it may is usually over soon.
+const OUTCOME_KNOWN_AFTER: Duration = Duration::from_secs(1);
+
 impl Problem {
     /// A problem that arose here.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
@@ -91,6 +94,15 @@ impl Problem {
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// The same, of a request of which nobody can say whether it was done.
+    #[must_use]
+    pub fn outcome_unknown(mut self) -> Self {
+        self.detail.push_str(
+            "; it may have been done or not: send the same request again, a change under the same Idempotency-Key",
+        );
+        self.retry_after(OUTCOME_KNOWN_AFTER)
     }
 
     /// The same, with a header that says what would be taken.
@@ -161,7 +173,7 @@ impl From<Status> for Problem {
                 (reasons::DEPENDENCY_UNAVAILABLE.to_owned(), "a service is unavailable; try again")
             }
             None if http == StatusCode::GATEWAY_TIMEOUT => {
-                (reasons::DEADLINE_EXCEEDED.to_owned(), "a service did not answer in time; try again")
+                (reasons::DEADLINE_EXCEEDED.to_owned(), "a service did not answer in time")
             }
             _ => {
                 tracing::error!(code = ?status.code(), message = status.message(), "service failed");
@@ -170,6 +182,9 @@ impl From<Status> for Problem {
         };
         let mut problem = Self::new(http, &code, detail);
         problem.retry_after = status::retry_delay(&status);
+        if http == StatusCode::GATEWAY_TIMEOUT {
+            problem = problem.outcome_unknown();
+        }
         let fields = status::field_violations(&status).into_iter();
         problem.errors = fields.map(|at| FieldError { field: at.field, description: at.description }).collect();
         let lines = status::violations(&status).into_iter();

@@ -64,7 +64,9 @@ async fn serve(bff: &Bff, request: Request, next: Next) -> Response {
         }
         Err(_) => {
             let detail = "the request took too long";
-            Problem::new(StatusCode::GATEWAY_TIMEOUT, reasons::DEADLINE_EXCEEDED, detail).into_response()
+            Problem::new(StatusCode::GATEWAY_TIMEOUT, reasons::DEADLINE_EXCEEDED, detail)
+                .outcome_unknown()
+                .into_response()
         }
     }
 }

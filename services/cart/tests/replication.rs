@@ -135,6 +135,7 @@ async fn an_address_repeated_in_the_other_region_gets_its_first_reply(pool: PgPo
     let mut regions = Regions::new(pool).await;
     regions.connect();
     let first = regions.east.shopper.deliver_to("1", "Home Lane 1").await;
+    regions.west.knows("1").await;
     regions.converge().await;
     let west = &regions.west.shopper;
     assert_eq!(west.deliver_to("1", "Home Lane 1").await, first);
@@ -148,6 +149,7 @@ async fn a_request_repeated_in_the_other_region_gets_its_first_reply(pool: PgPoo
     let mut regions = Regions::new(pool).await;
     regions.connect();
     let first = regions.east.shopper.add("1", "offer-1", 2).await;
+    regions.west.knows("1").await;
     regions.converge().await;
     assert_eq!(regions.west.shopper.add("1", "offer-1", 2).await, first);
     let other = regions.west.shopper.try_add(regions.west.shopper.add_request("1", "offer-1", 3)).await;
@@ -528,6 +530,42 @@ async fn an_address_that_is_out_of_bounds_is_refused_from_a_peer(pool: PgPool) {
     assert_eq!(join_replicas(&mut transaction, here, &[(cart_id, whole)]).await.unwrap().len(), 1);
     transaction.commit().await.unwrap();
     assert_eq!(west.get().await, before);
+}
+
+/// Somebody looks at one cart by hand, with its rows locked, for longer than any statement may wait.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_cart_that_somebody_holds_keeps_no_other_from_the_region(pool: PgPool) {
+    let mut regions = Regions::new(pool).await;
+    regions.connect();
+    let (east, west) = (regions.east.shopper.clone(), regions.west.shopper.clone());
+    let other = east.with_another_cart("another").await;
+    east.add("1", "offer-1", 1).await;
+    other.add("1", "offer-1", 1).await;
+    regions.converge().await;
+    for table in ["cart", "cart_line"] {
+        let mut holder = west.pool.begin().await.unwrap();
+        let lock = format!("select 1 from {table} where cart_id = '{}' for update", east.cart_id);
+        sqlx::query(sqlx::AssertSqlSafe(lock)).execute(&mut *holder).await.unwrap();
+        let held = east.add(&format!("held-{table}"), "offer-1", 1).await;
+        let before = units_of(&west, &other).await;
+        for number in 0..3 {
+            other.add(&format!("{table}-{number}"), "offer-1", 1).await;
+        }
+        eventually("the other cart is replicated", async || units_of(&west, &other).await == before + 3).await;
+        assert_ne!(west.get().await.version, held.version, "the cart was not held");
+        holder.rollback().await.unwrap();
+        regions.converge().await;
+        // What was left out is known here all the same: a repeat adds nothing.
+        let repeated = west.try_add(west.add_request(&format!("held-{table}"), "offer-1", 1)).await.unwrap();
+        assert_eq!(repeated.version, held.version);
+    }
+    assert_eq!(units(&west.get().await), [("offer-1", 3)]);
+}
+
+/// Units of `of`'s cart as `side` shows it.
+async fn units_of(side: &Shopper, of: &Shopper) -> i64 {
+    let there = Shopper { cart_id: of.cart_id.clone(), ..side.clone() };
+    there.get().await.lines.iter().map(|line| line.quantity).sum()
 }
 
 /// A transaction of another database can never write carts, however long somebody leaves it open there.

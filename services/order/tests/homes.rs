@@ -342,8 +342,39 @@ async fn a_home_that_was_told_starts_nothing_under_that_key_and_undoes_its_own_l
     assert!(app.world.calls().is_empty(), "{:?}", app.world.calls());
     // Told after: ours is later.
     let earlier = OrderId::generate_in(THERE);
-    let ours: OrderId = place(&edge, &place_request(customer, "l")).await.unwrap().order_id.parse().unwrap();
+    let repeated = place_request(customer, "l");
+    let ours: OrderId = place(&edge, &repeated).await.unwrap().order_id.parse().unwrap();
     let answer = intentions.told(customer, &"l".parse().unwrap(), (earlier, Fate::Placed)).await.unwrap();
     assert_eq!(answer, Some((ours, Fate::Placed)));
     assert_eq!(app.sagas.store.to_undo(10).await.unwrap(), [(ours, earlier)]);
+    // From here on the order that stands answers the request, undone or not.
+    let stands = theirs();
+    for _ in 0..2 {
+        peer.answers(Ok(stands.clone()));
+        assert_eq!(place(&edge, &repeated).await.unwrap(), stands);
+        intentions.undo(ours, earlier).await.unwrap();
+    }
+    peer.set_link(Link::Down);
+    assert!(is_unreachable(&place(&edge, &repeated).await.unwrap_err()));
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_order_that_the_other_region_made_answers_a_request_that_was_refused_here(pool: PgPool) {
+    let (app, edge, peer) = region(&pool).await;
+    let customer = CustomerId::generate_in(HERE);
+    let intentions = OneIntention::new(app.sagas.clone(), None);
+    let request =
+        wire::PlaceOrderRequest { card_token: "tok_chargeDeclined".to_owned(), ..place_request(customer, "k") };
+    place(&edge, &request).await.unwrap_err();
+    let refused = app.world.order_of(request.cart_id.parse().unwrap()).unwrap();
+    let stands = theirs();
+    let told = (stands.order_id.parse().unwrap(), Fate::Placed);
+    let answer = intentions.told(customer, &"k".parse().unwrap(), told).await.unwrap();
+    assert_eq!(answer, Some((refused, Fate::Ended)));
+    peer.answers(Ok(stands.clone()));
+    assert_eq!(place(&edge, &request).await.unwrap(), stands);
+    // Nothing of it is left to undo.
+    intentions.undo(refused, told.0).await.unwrap();
+    assert!(app.sagas.store.to_undo(10).await.unwrap().is_empty());
+    assert!(matches!(app.sagas.store.order(refused).await.unwrap().unwrap().state, OrderState::Rejected(_)));
 }

@@ -41,6 +41,8 @@ seen! {
     RelayLostLock => "relays that lost their lock with a batch in hand",
     Rebalanced => "partitions that moved with a batch in hand",
     LinkCut => "calls between the regions cut off",
+    LinkOneWay => "links cut in one direction",
+    PeerDown => "times at which a region took the other for away",
     Hole => "rows that committed behind later ones",
     // What then holds.
     TakenOver => "leases that went from one driver to the next",
@@ -65,6 +67,15 @@ seen! {
     Transferred => "rights credited from the other region",
     TransferAgain => "transfers asked for again",
     RefundWaits => "refunds that waited for their capture",
+    HandedOn => "requests handed on to their home",
+    HomeUnreachable => "requests refused because their home could not be asked",
+    DecidedAway => "orders decided in an absent home's stead",
+    Elsewhere => "requests whose order turned out to be the other region's",
+    HomeTold => "homes told of orders decided in their stead",
+    CartMoved => "checkouts refused because the cart was shown otherwise",
+    VersionAwaited => "waits of a home for edits made in the other region",
+    EditedWhileHeld => "edits of a cart while an order held units of it",
+    RefusedAgain => "refusals repeated in the other region",
     LateCut => "cuts that became no order, put back",
     // How orders end.
     Captured => "orders shipped and captured",
@@ -74,6 +85,13 @@ seen! {
     TimedOut => "orders rejected: time was up",
     RefundedInPart => "orders refunded in part",
     RefundedWhole => "orders refunded whole",
+    SupersededCancelled => "later orders of one request cancelled",
+    SupersededReturned => "later orders of one request paid back whole",
+    BothPlaced => "overlapping checkouts: both placed",
+    FirstRejected => "overlapping checkouts: the first rejected",
+    SecondRejected => "overlapping checkouts: the second rejected",
+    BothRejected => "overlapping checkouts: both rejected",
+    OrderedTwice => "carts ordered in both regions while they could not talk",
     Unattended => "orders placed whose shopper never learnt of it",
 }
 

@@ -46,7 +46,15 @@ pub async fn strike(sim: Sim, at: Micros, fault: Fault) {
             let region = world.rng.random_range(0..world.regions.len());
             world.regions[region].kafka.down_until = world.now + lasts;
         }),
-        Fault::CutLink(lasts) => sim.with(|world| world.link_cut_until = world.now + lasts),
+        Fault::CutLink(lasts) => sim.with(|world| {
+            let until = world.now + lasts;
+            world.link_cut_until = world.link_cut_until.map(|before| before.max(until));
+        }),
+        Fault::CutOneWay(lasts) => sim.with(|world| {
+            let from = world.rng.random_range(0..2);
+            world.saw(Seen::LinkOneWay);
+            world.link_cut_until[from] = world.link_cut_until[from].max(world.now + lasts);
+        }),
         Fault::ProviderAway(lasts) => sim.with(|world| world.provider_away_until = world.now + lasts),
     }
 }
@@ -84,7 +92,7 @@ pub async fn heal_and_judge(sim: Sim) {
     sim.sleep(heal_at).await;
     sim.with(|world| {
         world.healed = true;
-        world.link_cut_until = 0;
+        world.link_cut_until = [0; 2];
         world.provider_away_until = 0;
         for region in &mut world.regions {
             region.kafka.down_until = 0;

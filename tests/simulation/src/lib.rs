@@ -2,9 +2,10 @@
 //!
 //! # What is real
 //! The rules that the services run: the saga's plan and table (`saga`, `order::sagas::place_order::PLAN`), the order's lifecycle,
-//! deadline and returns (`order::domain`), reservations, shortfalls and grants (`inventory::domain`), the payment's states, refunds and
-//! ledger (`payment::domain`), and the payment driver's own turn: what it asks and calls, under which keys, and what it makes of the answers
-//! (`payment::driver`, `payment::psp::key`).
+//! deadline and returns, which region decides a request, and which of two orders of one request is undone (`order::domain`, `ids`), what a
+//! cart shows, what edits and checkouts do to it, and how its versions compare (`cart::domain`, `crdt`), reservations, shortfalls and grants
+//! (`inventory::domain`), the payment's states, refunds and ledger (`payment::domain`), and the payment driver's own turn: what it asks and
+//! calls, under which keys, and what it makes of the answers (`payment::driver`, `payment::psp::key`).
 //!
 //! # What is simulated
 //! Time, processes, the network, Kafka, the provider's ledger, and Postgres. Of Postgres: a statement or transaction happens in one
@@ -15,7 +16,9 @@
 //! # What goes wrong
 //! `plan` draws it: messages lost, late, doubled; processes killed between any two steps or paused past their leases; commits whose
 //! outcome is lost; a provider that is silent before or after the work, wrong, away, late; webhooks lost, late, doubled; brokers down, the
-//! link cut, partitions and locks that move. [`coverage`] counts each, so that a run which never met a fault proves nothing about it.
+//! link cut or open in one direction only, partitions and locks that move. Shoppers repeat the same request in either region at any delay,
+//! edit a cart in both, and order it from two devices under different keys while its first order is undecided. [`coverage`] counts each, so that
+//! a run which never met a fault proves nothing about it.
 //!
 //! # What must hold
 //! `checks` is the audit's (`tools/backbone/src/audit/checks`), after every step and at rest: see [`Verdict`]. Each guard that makes it
@@ -55,6 +58,14 @@ const SECOND: Micros = 1_000_000;
 pub enum Verdict {
     /// The provider's ledger does not go with a payment: charged twice, not at all, or another amount.
     Charged,
+    /// An order, or a payment of it, is in another region than its home.
+    Home,
+    /// One request stands as two orders.
+    Intention,
+    /// What was charged is not what was shown.
+    Shown,
+    /// Units left a cart that its shopper neither removed nor got in an order, or were ordered twice though the regions could talk.
+    Cart,
     /// An entry is missing, doubled or unbalanced, or the provider owes us another sum than came in.
     Ledger,
     /// More went out than came in: refunds beyond a capture, returns beyond an order.

@@ -76,9 +76,11 @@ fn conclude(tally: &Tally, took: Duration) {
     for (name, which, meaning) in [
         (
             "MONEY",
-            &[Verdict::Charged, Verdict::Ledger, Verdict::Refunds][..],
-            "charged once, booked, never more out than in",
+            &[Verdict::Charged, Verdict::Shown, Verdict::Ledger, Verdict::Refunds][..],
+            "charged once over all accounts what was shown, booked, never more out than in",
         ),
+        ("REGIONS", &[Verdict::Home, Verdict::Intention], "one home for each order, one order for each request"),
+        ("CARTS", &[Verdict::Cart], "nothing leaves but what was ordered or removed"),
         ("STOCK", &[Verdict::Stock], "nothing lost, made up or below zero"),
         ("ORDERS", &[Verdict::Orders, Verdict::Acknowledged], "as acknowledged, with what their state calls for"),
         (

@@ -80,7 +80,7 @@ pub fn delay(sim: &Sim) -> Micros {
 
 fn is_cut(sim: &Sim, from: RegionId, to: RegionId) -> bool {
     sim.with(|world| {
-        let is_cut = from != to && world.link_cut_until > world.now;
+        let is_cut = world.is_cut(from, to);
         if is_cut {
             world.saw(Seen::LinkCut);
         }

@@ -21,6 +21,8 @@ pub enum Fault {
     BrokerDown(Micros),
     /// The regions cannot talk for this time.
     CutLink(Micros),
+    /// Nothing gets from one region to the other for this time, though it does the other way.
+    CutOneWay(Micros),
     /// The provider cannot be reached for this time.
     ProviderAway(Micros),
 }
@@ -50,6 +52,8 @@ pub struct Plan {
     pub hostility: f64,
     /// Probability that a publication fails, and that its acknowledgement is lost.
     pub publishing: f64,
+    /// How far a region's carts may be behind the other's, but for a cut.
+    pub cart_lag: Micros,
     /// The order service's bound on an undecided order.
     pub placement_limit: Micros,
     /// The order service's lease.
@@ -74,9 +78,17 @@ impl Plan {
             (pick(&[0.0, 0.02, 0.15]), pick(&[0.0, 0.05, 0.2]), pick(&[0.0, 0.02, 0.1]));
         let (death, lost_commit) = (pick(&[0.0, 0.0005, 0.003]), pick(&[0.0, 0.01, 0.05]));
         let (hostility, publishing) = (pick(&[0.0, 0.05, 0.2]), pick(&[0.0, 0.05, 0.2]));
-        let faults = (0..rng.random_range(0..10)).map(|_| (rng.random_range(0..heal_at), fault(rng))).collect();
+        let mut faults: Vec<_> =
+            (0..rng.random_range(0..10)).map(|_| (rng.random_range(0..heal_at), fault(rng))).collect();
+        let regions = [1, 2, 2].choose(rng).copied().unwrap_or_default();
+        if regions > 1 && rng.random_bool(0.5) {
+            // Long enough for the regions to take each other for away, and to sell on their own.
+            let lasts = rng.random_range(3 * SECOND..15 * SECOND);
+            let cut = if rng.random_bool(0.3) { Fault::CutOneWay(lasts) } else { Fault::CutLink(lasts) };
+            faults.push((rng.random_range(0..heal_at), cut));
+        }
         Self {
-            regions: rng.random_range(1..3),
+            regions,
             orders: rng.random_range(2..6),
             stock: rng.random_range(2..9),
             heal_at,
@@ -87,6 +99,7 @@ impl Plan {
             lost_commit,
             hostility,
             publishing,
+            cart_lag: [100 * MILLISECOND, 2 * SECOND, 8 * SECOND].choose(rng).copied().unwrap_or_default(),
             placement_limit: rng.random_range(3 * SECOND..20 * SECOND),
             lease: rng.random_range(500 * MILLISECOND..2 * SECOND),
             reservation_ttl: rng.random_range(SECOND..40 * SECOND),
@@ -97,13 +110,14 @@ impl Plan {
 
 fn fault(rng: &mut SmallRng) -> Fault {
     let lasts = rng.random_range(100 * MILLISECOND..8 * SECOND);
-    match rng.random_range(0..10) {
+    match rng.random_range(0..12) {
         0 | 1 => Fault::Crash(lasts),
         2..=4 => Fault::Pause(lasts),
         5 => Fault::Rebalance,
         6 => Fault::RelayLosesLock,
         7 => Fault::BrokerDown(lasts),
-        8 => Fault::CutLink(lasts),
+        8 | 9 => Fault::CutLink(lasts),
+        10 => Fault::CutOneWay(lasts),
         _ => Fault::ProviderAway(lasts),
     }
 }

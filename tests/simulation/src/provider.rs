@@ -45,9 +45,11 @@ pub struct Refunded {
 pub struct Provider {
     /// In the order they were made.
     pub intents: Vec<Intent>,
+    /// Of each intent: whose account it is of.
+    pub accounts: Vec<RegionId>,
     pub captures: Vec<(usize, i64)>,
     pub refunds: Vec<Refunded>,
-    by_key: BTreeMap<String, Result<Answer, CallError>>,
+    by_key: BTreeMap<(RegionId, String), Result<Answer, CallError>>,
 }
 
 impl Call {
@@ -77,15 +79,16 @@ impl Call {
 impl World {
     /// The provider carries a call out, once per key. The flag says whether something happened, of which a webhook tells.
     pub fn provider_executes(&mut self, from: RegionId, call: &Call) -> (bool, Result<Answer, CallError>) {
-        let Some(key) = call.key() else { return (false, self.provider.read(call)) };
-        // Stores are per region, and so are accounts: an order is of one region.
+        let Some(key) = call.key() else { return (false, self.provider.read(from, call)) };
         let key = if self.removed(Sabotage::ProviderKey) { self.number().to_string() } else { key };
+        // A key holds within its account only: nothing but the regions' own rules keeps the other one from charging for the same order.
+        let key = (if self.removed(Sabotage::ForeignOrder) { 0 } else { from }, key);
         if let Some(first) = self.provider.by_key.get(&key).cloned() {
             self.saw(Seen::KeyReplayed);
             return (false, first);
         }
         let number = self.number();
-        let outcome = self.provider.write(call, number);
+        let outcome = self.provider.write(from, call, number);
         if let Some(Subject::Payment(order)) = call.subject() {
             self.touch(from, order);
         }
@@ -103,13 +106,14 @@ impl Provider {
         found.ok_or_else(|| refused(intent::Refusal::NoSuchIntent))
     }
 
-    fn read(&self, call: &Call) -> Result<Answer, CallError> {
+    fn read(&self, from: RegionId, call: &Call) -> Result<Answer, CallError> {
         match call {
             Call::Intent(id) => Ok(Answer::Intent(shown(&self.intents[self.find(id)?]))),
             Call::IntentOf(order) => {
                 let reference = order.to_string();
                 // Several would be a contradiction; the client looks at the first.
-                let found = self.intents.iter().find(|intent| *intent.reference == *reference);
+                let mut own = self.intents.iter().zip(&self.accounts).filter(|(_, account)| **account == from);
+                let found = own.find(|(intent, _)| *intent.reference == *reference).map(|(intent, _)| intent);
                 Ok(found.map_or(Answer::Nothing, |intent| Answer::Intent(shown(intent))))
             }
             Call::RefundOf(refund) => {
@@ -123,7 +127,7 @@ impl Provider {
         }
     }
 
-    fn write(&mut self, call: &Call, number: u64) -> Result<Answer, CallError> {
+    fn write(&mut self, from: RegionId, call: &Call, number: u64) -> Result<Answer, CallError> {
         let uuid = Uuid::from_u128(number.into());
         match call {
             Call::Authorise { order, amount, card } => {
@@ -136,6 +140,7 @@ impl Provider {
                 }
                 let answer = Answer::Intent(shown(&made));
                 self.intents.push(made);
+                self.accounts.push(from);
                 Ok(answer)
             }
             Call::Capture { intent, .. } => {

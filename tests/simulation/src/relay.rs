@@ -98,7 +98,7 @@ impl Relay {
             sim.moment().await;
             let is_acknowledged = sim.with(|world| {
                 let to = if self.lane == Lane::Local { self.region } else { world.regions.len() - 1 - self.region };
-                let is_cut = to != self.region && world.link_cut_until > world.now;
+                let is_cut = world.is_cut(self.region, to);
                 if world.regions[to].kafka.down_until > world.now || is_cut {
                     world.saw(Seen::BrokerDown);
                     return false;

@@ -37,11 +37,25 @@ pub enum Sabotage {
     RequestKey,
     /// A refused reservation counts as one that needs no release.
     RefusedReserve,
+    /// A cancelled order counts as one that never was, also while its events are on their way.
+    CancelledFate,
+    /// A region decides every request itself, whatever the home of its owner.
+    HandOn,
+    /// A region drives an order whose id is the other region's, and no callee minds. The provider knows a key in whichever account.
+    ForeignOrder,
+    /// The same, and the provider knows a key in its own account only.
+    ForeignOrderInAnotherAccount,
+    /// Of two orders of one request none is undone.
+    OneIntention,
+    /// An order does not ask whether the cart is still as its shopper was shown it, nor what that cost.
+    CartVersion,
+    /// A checkout cuts what another one holds along with what is shown.
+    CutWhatIsHeld,
 }
 
 impl Sabotage {
     /// Each with the verdicts of which one at least must notice it.
-    pub const ALL: [(Self, &[Verdict]); 16] = [
+    pub const ALL: [(Self, &[Verdict]); 23] = [
         (Self::InboxCheck, &[Verdict::EffectTwice]),
         (Self::FencingCheck, &[Verdict::ZombieWrote]),
         (Self::ProviderKey, &[Verdict::Charged]),
@@ -58,5 +72,12 @@ impl Sabotage {
         (Self::CreditOnce, &[Verdict::Stock]),
         (Self::RequestKey, &[Verdict::Acknowledged]),
         (Self::RefusedReserve, &[Verdict::Orders]),
+        (Self::CancelledFate, &[Verdict::DeadLetter, Verdict::Orders]),
+        (Self::HandOn, &[Verdict::Cart]),
+        (Self::ForeignOrder, &[Verdict::Home, Verdict::Events]),
+        (Self::ForeignOrderInAnotherAccount, &[Verdict::Charged]),
+        (Self::OneIntention, &[Verdict::Intention]),
+        (Self::CartVersion, &[Verdict::Shown]),
+        (Self::CutWhatIsHeld, &[Verdict::Cart]),
     ];
 }

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use ids::{OrderId, RefundId, TransferId};
+use ids::{CustomerId, OrderId, RefundId, TransferId};
+use order::domain::Link;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
+use crate::checks::History;
 use crate::coverage::Seen;
 use crate::plan::Plan;
 use crate::provider::Provider;
@@ -25,6 +27,19 @@ pub type RegionId = usize;
 
 /// When the simulated clocks begin, in milliseconds of Unix time: order ids carry times.
 const EPOCH_MS: u64 = 1_700_000_000_000;
+
+/// `grpc::peer::link::DOWN_AFTER`.
+const PEER_DOWN_AFTER: Micros = 2 * SECOND;
+
+/// The region that an order belongs to: its id says so.
+pub fn home_of(order: OrderId) -> RegionId {
+    region_of(order.home().expect("an id made here"))
+}
+
+/// The index of a region.
+pub fn region_of(region: ids::Region) -> RegionId {
+    ids::Region::ALL.iter().position(|known| *known == region).expect("one of all")
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -44,6 +59,8 @@ pub struct Process {
     pub paused_until: Micros,
     /// When it starts again, while it is down.
     pub restart_at: Micros,
+    /// When the other region's order service last answered it.
+    pub peer_answered_at: Micros,
 }
 
 /// A region's stores.
@@ -75,6 +92,10 @@ pub struct Told {
     pub placed: BTreeMap<OrderId, u64>,
     /// Of each request: the order that it was told of.
     pub order_of: BTreeMap<u64, OrderId>,
+    /// Of each request: the region that told a refusal first, and when.
+    pub refused: BTreeMap<u64, (RegionId, Micros)>,
+    /// Requests that a region decided in the stead of a home that it could not reach.
+    pub away: BTreeSet<u64>,
     pub cancelled: BTreeSet<OrderId>,
     pub returned: BTreeSet<RefundId>,
     /// Shoppers that are not done.
@@ -91,9 +112,12 @@ pub struct World {
     pub has_new_dead: bool,
     pub regions: Vec<Region>,
     pub provider: Provider,
-    pub link_cut_until: Micros,
+    /// By the region that nothing gets out of to the other one.
+    pub link_cut_until: [Micros; 2],
     pub provider_away_until: Micros,
     pub told: Told,
+    /// Of each cart: what its shopper did to it.
+    pub histories: BTreeMap<u64, History>,
     /// Orders that this step touched, to be checked after it.
     pub touched: BTreeSet<(RegionId, OrderId)>,
     pub stock_touched: bool,
@@ -113,7 +137,15 @@ impl World {
             for (service, count) in
                 [(Service::Order, 2), (Service::Payment, 2), (Service::Inventory, 2), (Service::Cart, 1)]
             {
-                let down = || Process { service, region, is_up: false, life: 0, paused_until: 0, restart_at: 0 };
+                let down = || Process {
+                    service,
+                    region,
+                    is_up: false,
+                    life: 0,
+                    paused_until: 0,
+                    restart_at: 0,
+                    peer_answered_at: 0,
+                };
                 processes.extend((0..count).map(|_| down()));
             }
         }
@@ -127,9 +159,10 @@ impl World {
             has_new_dead: false,
             regions: regions.collect(),
             provider: Provider::default(),
-            link_cut_until: 0,
+            link_cut_until: [0; 2],
             provider_away_until: 0,
             told: Told::default(),
+            histories: BTreeMap::new(),
             touched: BTreeSet::new(),
             stock_touched: true,
             ended: false,
@@ -168,11 +201,40 @@ impl World {
         self.numbers
     }
 
-    /// As a service makes one: with the time in it.
-    pub fn new_order_id(&mut self) -> OrderId {
-        let mut bytes = [0; 10];
-        bytes[2..].copy_from_slice(&self.number().to_be_bytes());
-        OrderId::from_uuid(uuid::Builder::from_unix_timestamp_millis(EPOCH_MS + self.now / 1_000, &bytes).into_uuid())
+    /// As the order service of `region` makes one: with the time in it, and the region at its end.
+    pub fn new_order_id(&mut self, region: RegionId) -> OrderId {
+        OrderId::from_uuid(self.id_in(region))
+    }
+
+    /// A customer whose session began in `region`.
+    pub fn new_customer_id(&mut self, region: RegionId) -> CustomerId {
+        CustomerId::from_uuid(self.id_in(region))
+    }
+
+    /// `ids::home::generate_in`, by the simulated clock.
+    fn id_in(&mut self, region: RegionId) -> Uuid {
+        let mut random = [0; 10];
+        random[1..9].copy_from_slice(&self.number().to_be_bytes());
+        let timed = uuid::Builder::from_unix_timestamp_millis(EPOCH_MS + self.now / MILLISECOND, &random).into_uuid();
+        let mut bytes = timed.into_bytes();
+        bytes[15] = ids::Region::ALL[region].replica();
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+
+    /// Whether no wall keeps a region from driving an order of the other one.
+    pub fn drives_foreign_orders(&self) -> bool {
+        self.removed(Sabotage::ForeignOrder) || self.removed(Sabotage::ForeignOrderInAnotherAccount)
+    }
+
+    /// Whether nothing gets from one region to the other at this moment.
+    pub fn is_cut(&self, from: RegionId, to: RegionId) -> bool {
+        from != to && self.link_cut_until[from] > self.now
+    }
+
+    /// What a process of the order service holds of the link: `grpc::peer::link`.
+    pub fn link(&self, process: ProcessId) -> Link {
+        let silent_for = self.now.saturating_sub(self.processes[process].peer_answered_at);
+        if silent_for >= PEER_DOWN_AFTER { Link::Down } else { Link::Up }
     }
 
     pub fn new_refund_id(&mut self) -> RefundId {

@@ -10,6 +10,7 @@ mod drill;
 mod explain;
 mod lifecycle;
 mod one_effect;
+mod one_request;
 mod orders;
 mod outages;
 mod replay;
@@ -23,6 +24,7 @@ use crate::Scenarios;
 pub fn all(scenarios: &Scenarios) -> Vec<Trial> {
     let subjects = [
         orders::scenarios,
+        one_request::scenarios,
         bad_input::scenarios,
         contracts::scenarios,
         outages::scenarios,

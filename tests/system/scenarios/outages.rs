@@ -193,7 +193,7 @@ pub async fn retried(shopper: &Shopper, key: &str, body: &serde_json::Value) -> 
 }
 
 /// How often the provider's own ledger, the independent witness, took money for an order.
-async fn charges(deployment: &Deployment, order_id: &str) -> Result<usize> {
+pub(super) async fn charges(deployment: &Deployment, order_id: &str) -> Result<usize> {
     let ledger = tokio::fs::read_to_string(deployment.layout.psp_ledger()).await?;
     let of_order = ledger.lines().filter(|line| line.contains(order_id));
     Ok(of_order.filter(|line| line.contains("authorised") || line.contains("authorized")).count())

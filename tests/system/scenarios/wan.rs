@@ -34,7 +34,11 @@ async fn says(deployment: &Deployment, line: &str) -> Result<String> {
 }
 
 /// Changes the link for the time of `work`.
-async fn during<T>(deployment: &Deployment, change: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn during<T>(
+    deployment: &Deployment,
+    change: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     says(deployment, change).await?;
     let outcome = work.await;
     says(deployment, "wan reset").await?;

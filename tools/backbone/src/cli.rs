@@ -93,7 +93,7 @@ enum Command {
     Audit(AuditArgs),
     /// Look after one order.
     Order(OrderArgs),
-    /// A restored database of carts.
+    /// Carts: one of which a stored value does not decode, a restored database of them.
     Cart(CartArgs),
     /// Payments and refunds that are stuck, and what the provider's books and ours do not agree on.
     Payment(PaymentArgs),

@@ -6,6 +6,7 @@ mod edit;
 mod item;
 mod join;
 mod limits;
+mod mend;
 mod ordered_twice;
 mod snapshot;
 mod version;
@@ -17,9 +18,10 @@ pub use edit::{Edit, EditedLine, LineState, Rejection, currencies_of_line, decid
 pub use item::Item;
 pub use join::{JOINED_LINES_MAX, Joining, RefusedDelta};
 pub use limits::{CHECKOUTS_OPEN_MAX, LINE_UNITS_MAX, LINES_MAX, Quantity, UNITS_PER_EDIT_MAX, UnitsOutOfRange};
+pub use mend::{CannotMend, Kept, Mended, SKIPPED, mend};
 pub use ordered_twice::{OrderedTwice, PlacedCut, ordered_twice};
 pub use snapshot::Snapshot;
-pub use version::{MalformedVersion, Version};
+pub use version::{Compared, MalformedVersion, Version};
 pub use view::{ViewLine, currencies_of, total, view};
 
 /// A cart's state: offers to lines, and the delivery address.

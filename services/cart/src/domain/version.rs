@@ -12,6 +12,28 @@ use crdt::codec::{decode_context, encode_context};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(pub CausalContext);
 
+/// How a version that a client holds compares to a cart's. What is ordered is what was seen, no more and no less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// The client has seen the cart as it is.
+    Current,
+    /// The cart has moved on since.
+    Stale,
+    /// The client has seen something that has not arrived here yet.
+    Ahead,
+}
+
+impl Version {
+    /// Compares it to the version of the cart in this region.
+    pub fn compared_to(&self, cart: &CausalContext) -> Compared {
+        match &self.0 {
+            seen if seen == cart => Compared::Current,
+            seen if cart.covers(seen) => Compared::Stale,
+            _ => Compared::Ahead,
+        }
+    }
+}
+
 /// The text is not a version token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cart version; give back the `version` that came with the cart")]

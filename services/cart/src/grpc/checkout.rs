@@ -11,7 +11,7 @@ use tonic::Status;
 
 use super::digest::digest;
 use super::{CartGrpc, error, wire};
-use crate::domain::{CHECKOUTS_OPEN_MAX, Rejection, Version, ViewLine, currencies_of, total, view};
+use crate::domain::{CHECKOUTS_OPEN_MAX, Compared, Rejection, Version, ViewLine, currencies_of, total, view};
 use crate::store::{self, CartRow, Checkout, Stored, Write};
 
 impl CartGrpc {
@@ -36,7 +36,7 @@ impl CartGrpc {
         let request_digest = digest(&["checkout", &request.cart_version]);
         for race in 0..error::RACES_MAX {
             let row = self.cart_to_order(cart_id, owner_id, &version).await?;
-            let current = check_version(&version.0, row.state.context());
+            let current = check_version(&version, row.state.context());
             // A repeat finds the version moved on by its own first try, or loses the race for its key against it.
             if current.is_err() || race > 0 {
                 match store::stored(&self.pool, cart_id, &operation_key).await? {
@@ -92,14 +92,11 @@ impl CartGrpc {
     }
 }
 
-/// The client's version must be this cart's: what is ordered is what was seen, no more and no less.
-fn check_version(clients: &CausalContext, carts: &CausalContext) -> Result<(), Status> {
-    if clients == carts {
-        Ok(())
-    } else if carts.covers(clients) {
-        Err(error::version_stale())
-    } else {
-        Err(error::version_ahead())
+fn check_version(clients: &Version, carts: &CausalContext) -> Result<(), Status> {
+    match clients.compared_to(carts) {
+        Compared::Current => Ok(()),
+        Compared::Stale => Err(error::version_stale()),
+        Compared::Ahead => Err(error::version_ahead()),
     }
 }
 

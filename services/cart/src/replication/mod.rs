@@ -5,6 +5,7 @@
 //! its machine are dropped and made anew from what is on the two disks. [`wire`] turns messages into Protobuf and back.
 
 pub mod guard;
+mod joining;
 mod payload;
 pub mod receive;
 pub mod ship;

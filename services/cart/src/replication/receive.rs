@@ -9,7 +9,6 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use ids::CartId;
-use replication::ReplicaId;
 use replication::receiver::{Effect, Input, Receiver, Refusal};
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -17,10 +16,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::joining::{self, Held};
 use super::wire::{self, Malformed};
 use super::{MESSAGES_WAITING_MAX, Payload, Replica, STORE_DEADLINE, config};
 use crate::store::StoreError;
-use crate::store::replica::{self as store, CartReplica, Operation};
+use crate::store::replica as store;
 
 /// Streams served at once: one, and the remains of those that a broken link has left behind.
 const STREAMS_MAX: usize = 4;
@@ -45,6 +45,8 @@ enum Ended {
     Store(#[from] StoreError),
     #[error("the store did not answer within {STORE_DEADLINE:?}")]
     StoreDeadline,
+    #[error("carts that somebody held are free again: a new stream repairs them")]
+    Freed,
     #[error("the shipper is gone")]
     Gone,
 }
@@ -72,6 +74,7 @@ impl CartReplicationService for ReplicationGrpc {
             replica: self.replica.clone(),
             machine: Receiver::new(config(), self.replica.log()),
             answers,
+            held: Held::default(),
             work: FuturesUnordered::new(),
             _permit: permit,
         };
@@ -97,6 +100,7 @@ struct Session {
     replica: Replica,
     machine: Receiver<CartId, Payload>,
     answers: mpsc::Sender<Result<ReplicateResponse, Status>>,
+    held: Held,
     /// What the store was asked; the machine asks for three things at a time at most.
     work: FuturesUnordered<BoxFuture<'static, Step>>,
     _permit: OwnedSemaphorePermit,
@@ -104,12 +108,15 @@ struct Session {
 
 impl Session {
     async fn run(mut self, mut requests: Streaming<ReplicateRequest>, shutdown: CancellationToken) {
+        let (held, pool) = (self.held.clone(), self.pool.clone());
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ended::Gone,
+            freed = held.freed(&pool) => freed.map_or_else(Ended::from, |()| Ended::Freed),
             ended = self.serve(&mut requests) => ended,
         };
         let status = match &ended {
             Ended::Gone => Status::unavailable("the receiver is going away"),
+            Ended::Freed => Status::unavailable(ended.to_string()),
             Ended::Malformed(_) | Ended::Refused(_) => Status::failed_precondition(ended.to_string()),
             Ended::Store(_) | Ended::StoreDeadline => Status::unavailable("the receiver's store failed"),
         };
@@ -152,16 +159,16 @@ impl Session {
                 self.start(async move { Ok(Input::Through { log, position: store::received(&pool, log).await? }) })
             }
             Effect::Join { log, through, entries } => {
-                let join = join(pool, self.replica.clone(), log, through, entries);
-                self.start(join);
+                let join = joining::join(pool, self.replica.clone(), self.held.clone(), log, through, entries);
+                self.start(async move { Ok(Input::Joined { log, through: join.await? }) });
             }
             Effect::ReadDigests { request, after, last, limit } => self.start(async move {
                 Ok(Input::Digests { request, carts: store::digests(&pool, after, Some(last), limit).await? })
             }),
             Effect::JoinStates { request, states } => {
-                let replica = self.replica.clone();
+                let (replica, held) = (self.replica.clone(), self.held.clone());
                 self.start(async move {
-                    repair(pool, replica, states).await?;
+                    joining::repair(pool, replica, held, states).await?;
                     Ok(Input::StatesJoined { request })
                 });
             }
@@ -178,79 +185,4 @@ impl Session {
         };
         self.work.push(bounded.boxed());
     }
-}
-
-async fn join(
-    pool: PgPool,
-    replica: Replica,
-    log: ReplicaId,
-    through: replication::Position,
-    entries: Vec<(CartId, Payload)>,
-) -> Result<Input<CartId, Payload>, StoreError> {
-    let operation = |(id, payload)| match payload {
-        Payload::Operation(operation) => Some((id, operation)),
-        Payload::Replica(_) => None,
-    };
-    let operations: Vec<(CartId, Operation)> = entries.into_iter().filter_map(operation).collect();
-    let mut transaction = chassis::database::begin(&pool).await?;
-    let from = crdt::ReplicaId(log.0);
-    let joined = merge(&mut transaction, replica.id(), from, through, &operations).await?;
-    sabotage::crash_point("cart.join.before-commit").await;
-    // Durable before it is acknowledged: the shipper may forget what we acknowledge.
-    transaction.commit().await?;
-    sabotage::crash_point("cart.join.after-commit").await;
-    report_refused(&joined.refused);
-    metrics::counter!("cart_replication_joined_total").increment(operations.len() as u64);
-    if joined.log_grew {
-        replica.log_grew();
-    }
-    Ok(Input::Joined { log, through: joined.through })
-}
-
-#[cfg(not(feature = "sabotage"))]
-use store::join_operations as merge;
-
-/// The drills' sabotaged cart; see [`store::last_writer_wins`].
-#[cfg(feature = "sabotage")]
-async fn merge(
-    connection: &mut sqlx::PgConnection,
-    replica: crdt::ReplicaId,
-    from: crdt::ReplicaId,
-    through: replication::Position,
-    operations: &[(CartId, Operation)],
-) -> Result<store::Joined, StoreError> {
-    if store::last_writer_wins::is_chosen() {
-        // Carts must be there before they are overwritten, and replies be remembered; of the deltas nothing is left to join.
-        let plain: Vec<_> =
-            operations.iter().cloned().map(|(id, op)| (id, Operation { delta: Vec::new(), ..op })).collect();
-        store::join_operations(connection, replica, from, through, &plain).await?;
-        return store::last_writer_wins::overwrite(connection, ReplicaId(from.0), through, operations).await;
-    }
-    store::join_operations(connection, replica, from, through, operations).await
-}
-
-async fn repair(pool: PgPool, replica: Replica, states: Vec<(CartId, Payload)>) -> Result<(), StoreError> {
-    let whole = |(id, payload)| match payload {
-        Payload::Replica(replica) => Some((id, replica)),
-        Payload::Operation(_) => None,
-    };
-    let replicas: Vec<(CartId, CartReplica)> = states.into_iter().filter_map(whole).collect();
-    let mut transaction = chassis::database::begin(&pool).await?;
-    let refused = store::join_replicas(&mut transaction, replica.id(), &replicas).await?;
-    sabotage::crash_point("cart.repair.before-commit").await;
-    transaction.commit().await?;
-    sabotage::crash_point("cart.repair.after-commit").await;
-    report_refused(&refused);
-    tracing::info!(carts = replicas.len(), "repaired carts that differed");
-    metrics::counter!("cart_replication_repaired_total").increment(replicas.len() as u64);
-    replica.log_grew();
-    Ok(())
-}
-
-/// One bad cart must not stop the others; what was good in it comes with anti-entropy.
-fn report_refused(refused: &[(CartId, String)]) {
-    for (cart_id, reason) in refused {
-        tracing::error!(%cart_id, reason, "refused what the other region sent for a cart");
-    }
-    metrics::counter!("cart_replication_refused_total").increment(refused.len() as u64);
 }

@@ -5,6 +5,7 @@ mod address;
 mod cart;
 mod checkout;
 mod edit;
+pub mod mend;
 pub mod replica;
 mod settle;
 mod twice;
@@ -25,10 +26,10 @@ pub enum StoreError {
     #[error("the carts' database failed")]
     Database(#[from] sqlx::Error),
     /// A stored value does not decode. Never written by this code: the row must be looked at.
-    #[error("a stored cart value does not decode")]
+    #[error("a stored cart value does not decode; `backbone cart mend` shows which, and mends it")]
     Corrupt(#[from] DecodeError),
     /// A stored offer id or idempotency key is malformed.
-    #[error("a stored id is malformed")]
+    #[error("a stored id of a cart is malformed; `backbone cart mend` shows which, and mends it")]
     CorruptId(#[from] ids::InvalidName),
     /// A stored checkout is in no state that we know.
     #[error("a stored checkout is in the unknown state {0:?}")]

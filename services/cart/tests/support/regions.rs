@@ -66,6 +66,18 @@ impl Regions {
 }
 
 impl Side {
+    /// Waits until a request of a client is known here. Its reply travels with the operation, and a repair may bring the state first.
+    pub async fn knows(&self, key: &str) {
+        let known = async || {
+            sqlx::query_scalar("select exists (select 1 from cart_operation where operation_key = 'client:' || $1)")
+                .bind(key)
+                .fetch_one(&self.shopper.pool)
+                .await
+                .unwrap()
+        };
+        eventually("the request is known", known).await;
+    }
+
     /// Where its replication answers.
     pub fn url(&self) -> &str {
         &self.url

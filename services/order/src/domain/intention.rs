@@ -11,16 +11,18 @@ pub enum Verdict {
     Wait,
     /// Nothing: ours stands, or the other one came to nothing.
     Keep,
-    /// Ours is the later of two that stand: undo it.
+    /// The other one stands and answers the request; ours is undone if it has done anything.
     Undo,
 }
 
 /// Judges two orders of one intention. Both regions judge alike, as both compare the same two ids: the lesser one was made first
-/// by the clocks of those who made them, and stands. An order that was cancelled since counts as one that stood.
+/// by the clocks of those who made them, and stands. An order that was cancelled since counts as one that stood. One that came to
+/// nothing gives way to one that was placed, so that the request has one answer wherever it is repeated.
 pub fn judge((ours, our_fate): (OrderId, Fate), (theirs, their_fate): (OrderId, Fate)) -> Verdict {
     match (our_fate, their_fate) {
-        (Fate::Ended, _) | (_, Fate::Ended) => Verdict::Keep,
+        (_, Fate::Ended) => Verdict::Keep,
         (Fate::Undecided, _) | (_, Fate::Undecided) => Verdict::Wait,
+        (Fate::Ended, Fate::Placed) => Verdict::Undo,
         (Fate::Placed, Fate::Placed) if ours > theirs => Verdict::Undo,
         (Fate::Placed, Fate::Placed) => Verdict::Keep,
     }
@@ -45,16 +47,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_undone_for_an_order_that_came_to_nothing_or_may_yet() {
+    fn one_that_came_to_nothing_gives_way_whenever_it_was_made() {
+        let [first, second] = [Region::East, Region::West].map(OrderId::generate_in);
+        for (ended, placed) in [(first, second), (second, first)] {
+            assert_eq!(judge((ended, Fate::Ended), (placed, Fate::Placed)), Verdict::Undo);
+            assert_eq!(judge((placed, Fate::Placed), (ended, Fate::Ended)), Verdict::Keep);
+        }
+    }
+
+    #[test]
+    fn an_order_gives_way_to_none_that_came_to_nothing_or_may_yet() {
         let [first, second] = [Region::East, Region::West].map(OrderId::generate_in);
         for ours in FATES {
             for theirs in FATES {
                 let verdict = judge((first.max(second), ours), (first.min(second), theirs));
-                assert_eq!(
-                    verdict == Verdict::Undo,
-                    (ours, theirs) == (Fate::Placed, Fate::Placed),
-                    "{ours:?} {theirs:?}"
-                );
+                let gives_way = ours != Fate::Undecided && theirs == Fate::Placed;
+                assert_eq!(verdict == Verdict::Undo, gives_way, "{ours:?} {theirs:?}");
             }
         }
     }

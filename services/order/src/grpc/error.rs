@@ -87,7 +87,8 @@ pub(super) fn not_cancellable(state: &OrderState, why: &IllegalTransition) -> St
         // Those two are never refused; were they, it would be a bug here.
         OrderState::Placed | OrderState::Cancelled => return status::internal(why),
     };
-    status::failed_precondition(reason, format!("the order is {}", shown(state)), &[])
+    let instead = if reason == "ORDER_ALREADY_SHIPPED" { "; return it instead" } else { "" };
+    status::failed_precondition(reason, format!("the order is {}{instead}", shown(state)), &[])
 }
 
 /// A callee's refusal, passed on as the callee meant it.
@@ -122,7 +123,10 @@ fn of_invalid(message: &str, violations: &[crate::domain::Violation]) -> Status 
 }
 
 fn key_reused() -> Status {
-    status::already_exists(reasons::IDEMPOTENCY_KEY_REUSED, "the idempotency key was used for another request")
+    status::already_exists(
+        reasons::IDEMPOTENCY_KEY_REUSED,
+        "this idempotency key was used for another request; take a new key for a new request",
+    )
 }
 
 /// The state as the contract names it.

@@ -90,7 +90,7 @@ impl PaymentOperatorService for OperatorGrpc {
         request: Request<wire::ListDifferencesRequest>,
     ) -> Result<Response<wire::ListDifferencesResponse>, Status> {
         let limit = page(request.into_inner().page_size)?;
-        let open = self.0.open_differences(false, limit).await.map_err(of_store_plain)?;
+        let open = self.0.open_differences(limit).await.map_err(of_store_plain)?;
         let differences = open.into_iter().map(wire::Difference::from).collect();
         Ok(Response::new(wire::ListDifferencesResponse { differences }))
     }

@@ -20,7 +20,11 @@ pub(super) fn of_authorise(order: OrderId, error: AuthoriseError) -> Status {
     match error {
         AuthoriseError::Declined { ref code } => {
             let violation = Violation::new("CARD_DECLINED", order.to_string(), &**code);
-            failed_precondition("CARD_DECLINED", "the card was declined", &[violation])
+            failed_precondition(
+                "CARD_DECLINED",
+                "the card was declined; order again with another card, under a new key",
+                &[violation],
+            )
         }
         AuthoriseError::Voided => failed_precondition("PAYMENT_VOIDED", format!("payment {order} was voided"), &[]),
         AuthoriseError::OtherTerms => already_exists(IDEMPOTENCY_KEY_REUSED, format!("payment {order}: {error}")),

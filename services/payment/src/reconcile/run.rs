@@ -87,7 +87,7 @@ impl<P: Statement> Reconciler<P> {
         self.our_orders(span, &mut seen).await?;
         self.our_refunds(span, &mut seen).await?;
         let resolved = self.look_again(&mut seen).await?;
-        let open = self.store.open_differences(false, OPEN_MAX).await?;
+        let open = self.store.open_differences(OPEN_MAX).await?;
         for kind in Kind::ALL {
             let count = open.iter().filter(|open| open.difference.kind == kind).count();
             metrics::gauge!("reconciliation_differences_open", "kind" => kind.name()).set(count as f64);
@@ -204,10 +204,10 @@ impl<P: Statement> Reconciler<P> {
         }
     }
 
-    /// Looks at every open difference that this run has not met. Returns how many are gone.
+    /// Looks at open differences that this run has not met, as many as one run may. Returns how many are gone.
     async fn look_again(&self, seen: &mut Seen) -> Result<usize, ReconcileError> {
         let mut resolved = 0;
-        for open in self.store.open_differences(true, OPEN_MAX).await? {
+        for open in self.store.longest_unseen_differences(OPEN_MAX).await? {
             let Difference { about, kind, subject, reference, .. } = &open.difference;
             if seen.differences.contains(&(*about, *kind, subject.clone())) {
                 continue;

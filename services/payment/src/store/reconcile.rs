@@ -33,6 +33,35 @@ pub struct OpenDifference {
     pub age: Duration,
 }
 
+struct DifferenceRow {
+    difference_id: Uuid,
+    about: String,
+    kind: String,
+    subject: String,
+    reference: String,
+    here: String,
+    there: String,
+    age_s: i64,
+}
+
+impl TryFrom<DifferenceRow> for OpenDifference {
+    type Error = StoreError;
+
+    fn try_from(row: DifferenceRow) -> Result<Self, StoreError> {
+        const CORRUPT: StoreError = StoreError::Corrupt { what: "difference" };
+        let difference = Difference {
+            about: About::from_name(&row.about).ok_or(CORRUPT)?,
+            kind: Kind::from_name(&row.kind).ok_or(CORRUPT)?,
+            subject: row.subject.into(),
+            reference: row.reference.into(),
+            here: row.here,
+            there: row.there,
+        };
+        let age = Duration::from_secs(u64::try_from(row.age_s).unwrap_or_default());
+        Ok(Self { id: row.difference_id, difference, age })
+    }
+}
+
 struct PaymentBooksRow {
     order_id: Uuid,
     state: String,
@@ -219,36 +248,41 @@ impl Store {
         Ok(is_new)
     }
 
-    /// The differences that are not resolved, the oldest first: up to `limit`; with or without those accepted as they are.
+    /// The differences that are neither resolved nor accepted as they are, the oldest first: up to `limit`.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Corrupt`].
-    pub async fn open_differences(&self, with_settled: bool, limit: i64) -> Result<Vec<OpenDifference>, StoreError> {
-        const CORRUPT: StoreError = StoreError::Corrupt { what: "difference" };
-        let rows = sqlx::query!(
+    pub async fn open_differences(&self, limit: i64) -> Result<Vec<OpenDifference>, StoreError> {
+        let rows = sqlx::query_as!(
+            DifferenceRow,
             r#"select difference_id, about, kind, subject, reference, here, there,
                    extract(epoch from now() - first_seen_at)::bigint as "age_s!"
-               from reconciliation_difference where resolved_at is null and ($2 or settled_at is null)
+               from reconciliation_difference where resolved_at is null and settled_at is null
                order by first_seen_at, difference_id limit $1"#,
             limit,
-            with_settled,
         )
         .fetch_all(&self.pool)
         .await?;
-        let mut open = Vec::with_capacity(rows.len());
-        for row in rows {
-            let difference = Difference {
-                about: About::from_name(&row.about).ok_or(CORRUPT)?,
-                kind: Kind::from_name(&row.kind).ok_or(CORRUPT)?,
-                subject: row.subject.into(),
-                reference: row.reference.into(),
-                here: row.here,
-                there: row.there,
-            };
-            let age = Duration::from_secs(u64::try_from(row.age_s).unwrap_or_default());
-            open.push(OpenDifference { id: row.difference_id, difference, age });
-        }
-        Ok(open)
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// The differences that are not resolved, those first that were not seen for longest, so that none starves behind others
+    /// that stay: up to `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Corrupt`].
+    pub async fn longest_unseen_differences(&self, limit: i64) -> Result<Vec<OpenDifference>, StoreError> {
+        let rows = sqlx::query_as!(
+            DifferenceRow,
+            r#"select difference_id, about, kind, subject, reference, here, there,
+                   extract(epoch from now() - first_seen_at)::bigint as "age_s!"
+               from reconciliation_difference where resolved_at is null
+               order by last_seen_at, difference_id limit $1"#,
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(TryInto::try_into).collect()
     }
 
     /// Notes that the books agree again.

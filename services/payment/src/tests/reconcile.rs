@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::provider::FakeProvider;
 use super::world::{World, client, never_opens, refund, terms};
 use crate::psp::{HttpProvider, Span};
-use crate::reconcile::{GRACE, Kind, Reconciler, Report};
+use crate::reconcile::{About, Difference, GRACE, Kind, Reconciler, Report};
 use crate::workers;
 
 const SHARES: &[(&str, i64)] = &[("acme", 100), ("globex", 200)];
@@ -299,6 +299,31 @@ async fn a_sick_provider_is_asked_again(pool: PgPool) {
     books.psp.authorise(&order.to_string(), 300).await;
     books.psp.faults(json!({"server_error": 0.3})).await;
     assert_eq!(books.open().await, [(Kind::Double, order.to_string())]);
+}
+
+/// A run looks at so many open differences again. The oldest may stay for good, so it is not they that come first.
+#[sqlx::test(migrations = false)]
+async fn differences_that_stay_keep_no_other_from_being_looked_at(pool: PgPool) {
+    let books = Books::new(pool).await;
+    let store = books.world.store();
+    let difference = |subject: &str| Difference {
+        about: About::Payment,
+        kind: Kind::MissingHere,
+        subject: subject.into(),
+        reference: subject.into(),
+        here: String::new(),
+        there: String::new(),
+    };
+    let (stays, newer) = (difference("stays"), difference("newer"));
+    store.note_difference(&stays).await.unwrap();
+    store.note_difference(&newer).await.unwrap();
+    let mut looked_at = Vec::new();
+    for _ in 0..4 {
+        let [first] = store.longest_unseen_differences(1).await.unwrap().try_into().unwrap();
+        store.note_difference(&first.difference).await.unwrap();
+        looked_at.push(first.difference.subject);
+    }
+    assert_eq!(looked_at, ["stays", "newer", "stays", "newer"].map(Box::from));
 }
 
 #[sqlx::test(migrations = false)]

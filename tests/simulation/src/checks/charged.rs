@@ -1,7 +1,12 @@
-//! As the audit's `charged once`: the provider's own ledger against our payments. It has no unique key on our ids, so a second
-//! charge for one order would stand there, whatever our own books say.
+//! As the audit's `charged once`: the provider's own ledger, over all accounts, against our payments. It has no unique key on our ids, so a
+//! second charge for one order would stand there, whatever our own books say. And what was charged is what was shown.
 
-use ids::OrderId;
+use std::collections::BTreeSet;
+
+use cart::domain::ViewLine;
+use ids::{OfferId, OrderId};
+use money::Money;
+use order::domain::Order;
 use payment::domain::State;
 use psp::intent::IntentStatus;
 
@@ -15,10 +20,14 @@ pub fn check(world: &World, region: RegionId, id: OrderId) -> Result<(), Fault> 
     let theirs: Vec<_> =
         world.provider.intents.iter().enumerate().filter(|(_, intent)| *intent.reference == *reference).collect();
     let charged = |holds, what: &dyn Fn() -> String| require(holds, Verdict::Charged, what);
-    charged(theirs.len() <= 1, &|| format!("the provider authorised it {} times", theirs.len()))?;
+    charged(theirs.len() <= 1, &|| {
+        let accounts: Vec<RegionId> = theirs.iter().map(|(nth, _)| world.provider.accounts[*nth]).collect();
+        format!("the provider authorised it {} times, through the accounts of {accounts:?}", theirs.len())
+    })?;
     let Some(payment) = payment else {
-        return charged(theirs.is_empty(), &|| "the provider has a payment that we do not know".to_owned());
+        return charged(theirs.is_empty(), &|| "the provider has a payment that its home does not know".to_owned());
     };
+    shown(world, region, id, payment.amount)?;
     let captured: Vec<i64> = world
         .provider
         .captures
@@ -51,4 +60,27 @@ pub fn check(world: &World, region: RegionId, id: OrderId) -> Result<(), Fault> 
         charged(is_ours, &|| format!("the provider's {} is not its intent {ours:?}", intent.id))?;
     }
     Ok(())
+}
+
+/// What an order charges is the total that its shopper was shown.
+fn shown(world: &World, region: RegionId, id: OrderId, amount: Option<Money>) -> Result<(), Fault> {
+    let Some(row) = world.regions[region].orders.rows.get(&id) else { return Ok(()) };
+    require(amount.is_none_or(|amount| Some(amount) == row.costs), Verdict::Shown, || {
+        format!("its payment is of {amount:?}, what was shown costs {:?}", row.costs)
+    })
+}
+
+/// An order has the lines that its shopper was shown, unit by unit and price by price: when it is stored, for they never change.
+pub fn lines(order: &Order, shown: &[ViewLine]) -> Result<(), Fault> {
+    let units = |(offer, price, units): (&OfferId, i64, i64)| (offer.clone(), price, units);
+    let of_view = shown.iter().flat_map(|line| {
+        let units = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
+        line.prices.iter().map(move |(price, quantity)| (&line.offer_id, price.minor_units(), units(*quantity)))
+    });
+    let of_order = order
+        .lines
+        .iter()
+        .flat_map(|line| line.prices.iter().map(|units| (&line.offer, units.unit_price_minor, units.quantity)));
+    let (seen, ordered): (BTreeSet<_>, BTreeSet<_>) = (of_view.map(units).collect(), of_order.map(units).collect());
+    require(seen == ordered, Verdict::Shown, || format!("ordered {ordered:?}, shown was {seen:?}"))
 }

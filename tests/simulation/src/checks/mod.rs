@@ -3,8 +3,10 @@
 //! The audit looks at a system at rest and so may ask for more than holds in between; what is under way is allowed for here, as the
 //! audit itself allows for what is in flight.
 
+mod carts;
 mod charged;
 mod events;
+mod intention;
 mod ledger;
 mod orders;
 mod settled;
@@ -17,6 +19,8 @@ use crate::Verdict;
 use crate::coverage::Seen;
 use crate::world::{RegionId, World};
 
+pub use carts::History;
+pub use charged::lines as shown_lines;
 pub use settled::unsettled;
 
 /// A fault that a check found.
@@ -74,12 +78,18 @@ pub fn at_the_end(world: &mut World) {
         world.report.orders += orders.len() as u64;
         for id in orders.iter().chain(&payments) {
             judge(world, region, *id);
-            if let Err((verdict, what)) = orders::at_rest(world, region, *id) {
+            if let Err((verdict, what)) =
+                intention::at_home(region, *id).and_then(|()| orders::at_rest(world, region, *id))
+            {
                 world.fail(verdict, format!("order {id} at rest: {what}"));
             }
         }
         orders.iter().for_each(|id| see_end(world, region, *id));
     }
+    if let Err((verdict, what)) = intention::check(world).and_then(|()| carts::check(world)) {
+        world.fail(verdict, what);
+    }
+    carts::see_ends(world);
     let all = world.regions.iter().flat_map(|region| region.orders.returns.keys());
     let returns: std::collections::BTreeSet<_> = all.copied().collect();
     if let Some(lost) = world.told.returned.difference(&returns).next().copied() {

@@ -24,11 +24,14 @@ pub fn unsettled(world: &World) -> Option<String> {
     }
     let mut regions = world.regions.iter().enumerate();
     regions.find_map(|(id, region)| {
-        of_orders(region).or_else(|| of_payments(region)).or_else(|| of_stock(region)).or_else(|| of_events(id, region))
+        of_orders(region, world.regions.len() > 1)
+            .or_else(|| of_payments(region))
+            .or_else(|| of_stock(region))
+            .or_else(|| of_events(id, region))
     })
 }
 
-fn of_orders(region: &Region) -> Option<String> {
+fn of_orders(region: &Region, is_peered: bool) -> Option<String> {
     let order = region.orders.rows.iter().find(|(_, row)| match row.order.state {
         OrderState::Pending | OrderState::Compensating(_) | OrderState::Placed => true,
         OrderState::Shipped => !row.order.captured,
@@ -38,10 +41,16 @@ fn of_orders(region: &Region) -> Option<String> {
     let order =
         order.map(|(id, row)| format!("order {id} is {}, captured: {}", row.order.state.name(), row.order.captured));
     let open = || region.orders.returns.iter().find(|(_, row)| row.state == ReturnState::Requested);
+    let untold = || region.orders.rows.iter().find(|(_, row)| row.tell_home_after.is_some());
+    let superseded = || region.orders.superseded.iter().find(|(_, it)| it.next_look.is_some());
+    let unshipped = region.carts.log.len() - region.carts.acknowledged;
     let cut = || region.carts.checkouts.iter().find(|(_, checkout)| checkout.state == CheckoutState::Undecided);
     order
         .or_else(|| open().map(|(id, _)| format!("return {id} is not refunded")))
         .or_else(|| cut().map(|(id, _)| format!("checkout of {id} is undecided")))
+        .or_else(|| untold().map(|(id, _)| format!("the home of {id}'s owner is not told of it")))
+        .or_else(|| superseded().map(|(id, _)| format!("superseded order {id} is not undone")))
+        .or_else(|| (is_peered && unshipped > 0).then(|| format!("{unshipped} checkouts are not in the other region")))
 }
 
 fn of_payments(region: &Region) -> Option<String> {

@@ -14,12 +14,15 @@ use crate::world::Service;
 /// Starts a process: what runs in it by itself.
 pub fn start(sim: &Sim, process: ProcessId) {
     let (service, region) = sim.with(|world| {
+        let now = world.now;
         let it = &mut world.processes[process];
         it.is_up = true;
         it.life += 1;
+        it.peer_answered_at = now;
         (it.service, it.region)
     });
     let me = Me { process, region };
+    let has_peer = sim.with(|world| world.regions.len() > 1);
     let consume = |consumer: Consumer| sim.spawn_in(process, consumer::run(sim.clone(), process, region, consumer));
     let publish = |database: Database| {
         for lane in [Lane::Local, Lane::Peer] {
@@ -34,6 +37,10 @@ pub fn start(sim: &Sim, process: ProcessId) {
             sim.spawn_in(process, order::recover(sim.clone(), me));
             sim.spawn_in(process, order::refund_due(sim.clone(), me));
             sim.spawn_in(process, order::ship(sim.clone(), me));
+            if has_peer {
+                sim.spawn_in(process, order::watch_peer(sim.clone(), me));
+                sim.spawn_in(process, order::settle_intentions(sim.clone(), me));
+            }
         }
         Service::Payment => {
             publish(Database::Payment);
@@ -48,6 +55,9 @@ pub fn start(sim: &Sim, process: ProcessId) {
         Service::Cart => {
             consume(cart::PLACED_ORDERS);
             sim.spawn_in(process, cart::settle_overdue(sim.clone(), me));
+            if has_peer {
+                sim.spawn_in(process, cart::replicate(sim.clone(), me));
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! what it stands for. The rules in them are the services' own: guards ask `order::domain`, `inventory::domain`, `payment::domain`.
 
 pub mod carts;
+pub mod homes;
 pub mod orders;
 pub mod payments;
 pub mod stock;

@@ -3,16 +3,20 @@
 //! The guards of the statements are `OrderState::apply`, as its own test says they are, and the fence: it grows with every claim and
 //! each write of a driver names the one that it got.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use cart::domain::total;
 use ids::{OrderId, RefundId};
+use money::Money;
 use order::domain::{
     AcceptedReturn, CardToken, Fate, Order, OrderEvent, OrderState, Refusal, ReturnLine, ReturnState, decide_return,
 };
 use order::sagas::place_order::Step;
 
+use crate::checks;
 use crate::coverage::Seen;
 use crate::sabotage::Sabotage;
+use crate::services::order::PlaceRequest;
 use crate::world::{RegionId, World};
 use crate::{Micros, Verdict};
 
@@ -24,6 +28,12 @@ pub struct Orders {
     pub rows: BTreeMap<OrderId, Row>,
     pub returns: BTreeMap<RefundId, ReturnRow>,
     pub by_request: BTreeMap<u64, OrderId>,
+    /// `forwarded_request`.
+    pub handed_on: BTreeSet<u64>,
+    /// `decided_away`.
+    pub decided_away: BTreeMap<u64, OrderId>,
+    /// `superseded_order`.
+    pub superseded: BTreeMap<OrderId, Superseded>,
     return_by_request: BTreeMap<u64, RefundId>,
 }
 
@@ -39,10 +49,25 @@ pub struct Drive {
 pub struct Row {
     pub order: Order,
     pub request: u64,
+    pub cart: u64,
+    /// What the cart cost, as its shopper was shown it.
+    pub costs: Option<Money>,
     pub card: CardToken,
     pub drive: Drive,
     pub unwind_from: Option<Step>,
     pub ship_at: Option<Micros>,
+    /// When to tell the owner's home of it next, and when that was done first.
+    pub tell_home_after: Option<Micros>,
+    pub told_home_at: Option<Micros>,
+}
+
+/// The later order of two of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Superseded {
+    /// The key under which it is taken back.
+    pub request: u64,
+    /// When to look at it next; none when it is undone.
+    pub next_look: Option<Micros>,
 }
 
 pub struct ReturnRow {
@@ -98,7 +123,11 @@ impl Orders {
         self.rows.get(&order).map(|row| row.order.state.fate())
     }
 
-    fn row(&mut self, order: OrderId) -> &mut Row {
+    pub fn is_cancelled(&self, order: OrderId) -> bool {
+        self.rows.get(&order).is_some_and(|row| row.order.state == OrderState::Cancelled)
+    }
+
+    pub(super) fn row(&mut self, order: OrderId) -> &mut Row {
         self.rows.get_mut(&order).expect("rows are never deleted")
     }
 }
@@ -114,7 +143,7 @@ fn step(order: &mut Order, event: OrderEvent) -> bool {
 }
 
 impl World {
-    fn orders(&mut self, at: RegionId) -> &mut Orders {
+    pub(super) fn orders(&mut self, at: RegionId) -> &mut Orders {
         &mut self.regions[at].orders
     }
 
@@ -135,21 +164,39 @@ impl World {
     pub fn insert_pending(
         &mut self,
         at: RegionId,
-        (order, request): (&Order, u64),
-        card: &CardToken,
+        (order, asked): (&Order, &PlaceRequest),
         not_after: Micros,
     ) -> Option<Fence> {
+        let request = asked.number;
         let (now, lease, is_unkeyed) = (self.now, self.plan.lease, self.removed(Sabotage::RequestKey));
         let orders = self.orders(at);
         let is_known = orders.by_request.contains_key(&request) && !is_unkeyed;
         if now >= not_after || is_known || orders.rows.contains_key(&order.id) {
             return None;
         }
+        if let Err((verdict, what)) = checks::shown_lines(order, &asked.shown) {
+            self.fail(verdict, format!("order {}: {what}", order.id));
+        }
         let mut drive = Drive::default();
         drive.claim(now, lease);
-        let row = Row { order: order.clone(), request, card: card.clone(), drive, unwind_from: None, ship_at: None };
+        let row = Row {
+            order: order.clone(),
+            request,
+            cart: asked.cart.cart,
+            costs: total(&asked.shown),
+            card: asked.card.clone(),
+            drive,
+            unwind_from: None,
+            ship_at: None,
+            tell_home_after: (asked.home() != at).then_some(now),
+            told_home_at: None,
+        };
+        let orders = self.orders(at);
         orders.by_request.insert(request, order.id);
         orders.rows.insert(order.id, row);
+        if asked.home() != at {
+            self.saw(Seen::DecidedAway);
+        }
         self.touch(at, order.id);
         Some(drive.fence)
     }

@@ -148,6 +148,12 @@ impl Examined {
         &self.offenders
     }
 
+    /// How many of these were compared so far.
+    #[cfg(test)]
+    pub fn counted(&self, of: &str) -> u64 {
+        self.compared.iter().filter(|count| count.of == of).map(|count| count.number).sum()
+    }
+
     fn finding(self, check: &'static str) -> Finding {
         let verdict = match (self.offenders_total, &self.unknown) {
             (0, None) => Verdict::Ok,

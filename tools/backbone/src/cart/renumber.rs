@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use ids::Region;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 
-use crate::platform::{self, Layout, PartName, Zone, secrets};
+use super::connect;
+use crate::platform::{self, Layout, PartName, Zone};
 
-/// A local server answers at once or is not there.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// What carts are encoded as has room for replica numbers below this.
 const NUMBERS_END: u8 = 16;
 /// Marking a day of operations with the old number.
@@ -52,12 +51,6 @@ pub(super) async fn run(
         platform::restart(layout, &part, false, print, |_| {}).await?;
     }
     Ok(())
-}
-
-async fn connect(layout: &Layout, region: Region) -> Result<PgConnection> {
-    let url = secrets::superuser_url(layout, region, "cart")?;
-    let connected = tokio::time::timeout(CONNECT_WITHIN, PgConnection::connect(&url)).await;
-    connected.with_context(|| format!("{region}'s database does not answer"))?.map_err(Into::into)
 }
 
 /// The highest number of `region` that a database has seen: as its own, as the author of a log, or of a checkout.

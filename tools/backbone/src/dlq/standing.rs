@@ -25,6 +25,8 @@ pub struct Standing {
     pub applied: usize,
     /// Matters that a person has closed: of each the last letter, in the order in which they were closed.
     pub settled: Vec<(Letter, Settlement)>,
+    /// Where the records of those matters lie: topic, partition and offset. One that was replayed in vain lies in several places.
+    pub settled_at: BTreeSet<(&'static str, i32, i64)>,
 }
 
 /// An open letter.
@@ -44,17 +46,25 @@ pub fn stand(letters: Vec<Letter>, applied: &AppliedAt, settlements: &Settlement
     let mut standing = Standing::default();
     for letters in by_matter.into_values() {
         let times = letters.len();
+        let places: Vec<_> = letters.iter().filter_map(|letter| place_of_origin(letter)).collect();
         let last = letters.into_iter().max_by_key(|letter| (letter.refused_at, letter.position));
         let Some(letter) = last else { continue };
         match (applied_at(&letter, applied), settlements.of(&letter).cloned()) {
             (Some(_), _) => standing.applied += 1,
-            (None, Some(settlement)) => standing.settled.push((letter, settlement)),
+            (None, Some(settlement)) => {
+                standing.settled_at.extend(places);
+                standing.settled.push((letter, settlement));
+            }
             (None, None) => standing.open.push(Open { letter, times }),
         }
     }
     standing.open.sort_by_key(|open| (open.letter.refused_at, open.letter.position));
     standing.settled.sort_by_key(|(letter, settlement)| (settlement.at, letter.position));
     standing
+}
+
+fn place_of_origin(letter: &Letter) -> Option<(&'static str, i32, i64)> {
+    letter.origin.map(|(partition, offset)| (letter.position.place.topic, partition, offset))
 }
 
 /// When the letter's effect came after all; `None` as long as it is missing.
@@ -92,6 +102,21 @@ mod tests {
         let standing = stand(vec![stray.clone()], &AppliedAt::new(), &settlements);
         assert_eq!((standing.open.len(), standing.applied), (0, 0));
         assert_eq!(standing.settled, [(stray, by_whom)]);
+    }
+
+    #[test]
+    fn a_record_that_was_replayed_in_vain_is_settled_wherever_it_lies() {
+        let event = EventId::generate();
+        let letters = [(0, 10, 7), (1, 20, 8)]
+            .map(|(offset, seconds, origin)| Letter { origin: Some((2, origin)), ..letter(offset, event, seconds) });
+        let mut settlements = none();
+        let at = letters[1].refused_at.unwrap_or_default();
+        let by_whom = Settlement { refused_until: at, at, by: "ann".into(), reason: "a foreign producer".into() };
+        settlements.add(&letters[1], by_whom);
+        let topic = letters[0].position.place.topic;
+        let standing = stand(letters.into(), &AppliedAt::new(), &settlements);
+        assert_eq!((standing.open.len(), standing.settled.len()), (0, 1));
+        assert_eq!(standing.settled_at, BTreeSet::from([(topic, 2, 7), (topic, 2, 8)]));
     }
 
     fn applied(consumer: &str, event: EventId) -> AppliedAt {

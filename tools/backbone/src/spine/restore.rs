@@ -15,7 +15,7 @@ use ids::{EventId, Region};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::OwnedMessage;
 
-use super::topics::{Since, Topics, header};
+use super::topics::{Since, Topics, event_of, header};
 use crate::audit::sources::database::snapshot;
 use crate::audit::sources::unpublished::{self, Lane, Unpublished};
 use crate::dlq::Publisher;
@@ -148,9 +148,8 @@ fn compare(
     })?;
     let (mut records, mut seen) = (Vec::new(), BTreeSet::new());
     let extent = Topics::of(there)?.read(topic, Since::Time(since), |record| {
-        // What has no id is no event, and nobody's to bring back.
-        let event = header(record, "ce_id").and_then(|id| id.parse::<EventId>().ok());
-        if event.is_some_and(|event| !known.contains(&event) && seen.insert(event)) {
+        // A record that is no event of ours is nobody's to bring back: what a foreign producer did there is refused there.
+        if event_of(record).is_ok_and(|(_, event)| !known.contains(&event) && seen.insert(event)) {
             records.push(record.detach());
         }
         if records.len() < RESTORED_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

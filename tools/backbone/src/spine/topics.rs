@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use ids::{EventId, OrderId};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -194,6 +195,20 @@ pub fn header<'a>(record: &'a impl Message, name: &str) -> Option<&'a str> {
     let headers = record.headers()?;
     let found = (0..headers.count()).rev().map(|place| headers.get(place)).find(|header| header.key == name)?;
     std::str::from_utf8(found.value?).ok()
+}
+
+/// Order and id of an event of ours; what is wrong with a record that is none.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn event_of(record: &impl Message) -> Result<(OrderId, EventId), &'static str> {
+    let key = record.key().and_then(|key| std::str::from_utf8(key).ok());
+    let order = key.and_then(|key| key.parse().ok()).ok_or("its key is no order id")?;
+    let event = header(record, "ce_id").and_then(|id| id.parse().ok()).ok_or("its ce_id is no event id")?;
+    if header(record, "ce_type") != Some(record.topic()) {
+        return Err("its ce_type is not the topic");
+    }
+    Ok((order, event))
 }
 
 /// When the record was published, as its producer's clock had it.

@@ -151,7 +151,10 @@ pub(super) async fn create(connection: &mut PgConnection, creations: &[(CartId, 
 }
 
 /// Remembers the operations, so that a request which is repeated in this region gets its first reply.
-async fn remember(
+///
+/// # Errors
+/// [`StoreError::Database`]; roll back.
+pub async fn remember(
     connection: &mut PgConnection,
     from: ReplicaId,
     operations: &[(CartId, Operation)],

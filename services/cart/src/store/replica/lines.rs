@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crdt::codec::{decode_address, decode_context, decode_line, encode_address, encode_context, encode_line};
 use crdt::{CausalContext, MvRegister};
 use ids::CartId;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -51,6 +51,37 @@ pub(super) async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<
         locked.put(CartId::from_uuid(row.cart_id), cart());
     }
     Ok(locked)
+}
+
+/// Whether nothing was joined because another transaction held a row for longer than this one waits.
+pub fn is_held(error: &StoreError) -> bool {
+    let StoreError::Database(sqlx::Error::Database(error)) = error else { return false };
+    // lock_not_available
+    error.code().is_some_and(|code| code == "55P03")
+}
+
+/// Whether nobody holds any of these carts, nor a line or checkout of theirs.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn are_free(pool: &PgPool, ids: &[Uuid]) -> Result<bool, StoreError> {
+    let held = sqlx::query_scalar!(
+        r#"with free_carts as (
+               select cart_id from cart where cart_id = any($1) for no key update skip locked
+           ), free_lines as (
+               select 1 from cart_line where cart_id = any($1) for no key update skip locked
+           ), free_checkouts as (
+               select 1 from cart_checkout where cart_id = any($1) for no key update skip locked
+           )
+           select (select count(*) from free_carts) < (select count(*) from cart where cart_id = any($1))
+               or (select count(*) from free_lines) < (select count(*) from cart_line where cart_id = any($1))
+               or (select count(*) from free_checkouts) < (select count(*) from cart_checkout where cart_id = any($1))
+               as "held!""#,
+        ids,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(!held)
 }
 
 impl LockedCarts {

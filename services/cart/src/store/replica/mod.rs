@@ -10,7 +10,8 @@ mod number;
 mod whole;
 
 pub use horizon::{Holder, Horizon, horizon};
-pub use join::{Joined, join_operations};
+pub use join::{Joined, join_operations, remember};
+pub use lines::{are_free, is_held};
 pub use log::{Lag, Log, acknowledged, grown_to, lag, read_log, received, trim};
 pub use number::{Standing, claim, confirm, holds, peer_number, rewound, stands};
 pub use whole::{digests, join_replicas, replicas};

@@ -111,7 +111,9 @@ fn authorised(state: wire::PaymentState) -> Result<(), CallError> {
         |reason: &str, message: &str| Err(Refusal::new(RefusalKind::FailedPrecondition, reason, message).into());
     match state {
         wire::PaymentState::Authorised | wire::PaymentState::Captured | wire::PaymentState::Uncollected => Ok(()),
-        wire::PaymentState::Declined => refused("CARD_DECLINED", "the card was declined"),
+        wire::PaymentState::Declined => {
+            refused("CARD_DECLINED", "the card was declined; order again with another card, under a new key")
+        }
         wire::PaymentState::Voided => refused("PAYMENT_VOIDED", "the payment was let go"),
         wire::PaymentState::InDoubt => Err(in_doubt()),
         wire::PaymentState::Unspecified => Err(nonsense(CALLEE, "a payment without a state")),

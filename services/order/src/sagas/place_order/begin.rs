@@ -167,6 +167,10 @@ impl PlaceOrder {
             let corrupt =
                 || crate::store::StoreError::Corrupt { order: id.as_uuid(), detail: "it vanished".to_owned() };
             let order = self.store.order(id).await?.ok_or_else(corrupt)?;
+            // One request has one answer: that of the order that stands, wherever it is.
+            if let Some(stands) = order.superseded_by {
+                return Err(PlaceError::Elsewhere(stands));
+            }
             match &order.state {
                 OrderState::Rejected(refusal) => return Err(PlaceError::Refused(refusal.clone())),
                 OrderState::Pending | OrderState::Compensating(_) if Instant::now() < until => {}

@@ -20,7 +20,7 @@ use crate::sabotage::Sabotage;
 use crate::services::{Me, payment};
 use crate::spine::{Database, Lost, Topic, append, statement};
 use crate::stores::orders::{Claimed, Fence};
-use crate::world::Service;
+use crate::world::{Service, home_of};
 use crate::{MILLISECOND, Micros, SECOND, Verdict};
 
 /// `recovery::TURN_MAX`.
@@ -73,8 +73,18 @@ async fn void_cancelled(sim: &Sim, me: Me, id: OrderId, fence: Fence) -> Result<
     }
 }
 
-/// `CancelOrder::cancel`. `Some(true)`: it is cancelled; `Some(false)`: it cannot be.
+/// `OrderGrpc::cancel_order`: by the order's own region. None: it could not be asked.
 pub async fn cancel(sim: Sim, me: Me, id: OrderId) -> Option<bool> {
+    let home = home_of(id);
+    if home == me.region {
+        return cancel_here(sim, me, id).await;
+    }
+    let ask = move |sim, there| cancel_here(sim, there, id);
+    call(&sim, (me.region, home), Service::Order, CALL_MAX, ask).await.flatten()
+}
+
+/// `CancelOrder::cancel`. `Some(true)`: it is cancelled; `Some(false)`: it cannot be.
+pub(super) async fn cancel_here(sim: Sim, me: Me, id: OrderId) -> Option<bool> {
     let event = said(&sim, me, Topic::OrderCancelled, id);
     let cancelled = append(&sim, (me.region, Database::Order), event, |world| {
         let cancelled = world.cancel(me.region, id);
@@ -96,8 +106,23 @@ pub async fn ship(sim: Sim, me: Me) {
     }
 }
 
-/// `ReturnOrder::take_back`: the refund, or why not.
+/// `OrderGrpc::return_order`: by the order's own region.
 pub async fn take_back(
+    sim: Sim,
+    me: Me,
+    named: (OrderId, u64),
+    lines: Rc<Vec<ReturnLine>>,
+) -> Result<Result<RefundId, String>, Lost> {
+    let home = home_of(named.0);
+    if home == me.region {
+        return take_back_here(sim, me, named, lines).await;
+    }
+    let ask = move |sim, there| take_back_here(sim, there, named, lines.clone());
+    call(&sim, (me.region, home), Service::Order, CALL_MAX, ask).await.unwrap_or(Err(Lost))
+}
+
+/// `ReturnOrder::take_back`: the refund, or why not.
+pub(super) async fn take_back_here(
     sim: Sim,
     me: Me,
     (order, request): (OrderId, u64),

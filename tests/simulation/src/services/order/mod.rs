@@ -6,6 +6,7 @@
 mod after;
 mod begin;
 mod drive;
+mod intention;
 mod steps;
 
 use std::time::Duration;
@@ -17,12 +18,14 @@ use super::Me;
 use crate::consumer::Consumer;
 use crate::network::call;
 use crate::runtime::Sim;
+use crate::sabotage::Sabotage;
 use crate::spine::{Event, Topic};
-use crate::world::Service;
+use crate::world::{Service, World};
 use crate::{Micros, SECOND};
 
 pub use after::{cancel, recover, refund_due, ship, take_back};
 pub use begin::{PlaceAnswer, PlaceRequest, place};
+pub use intention::{settle_intentions, watch_peer};
 
 /// `return_order::LEASE`.
 pub const RETURN_LEASE: Micros = 4 * SECOND;
@@ -52,7 +55,11 @@ pub const PAYMENT_EVENTS: Consumer = Consumer {
 pub async fn ask_fate(sim: &Sim, me: Me, order: OrderId) -> Option<Option<Fate>> {
     let ask = move |sim: Sim, there: Me| async move {
         sim.moment().await;
-        sim.with(|world| world.regions[there.region].orders.fate(order))
+        sim.with(|world| {
+            let fate = world.regions[there.region].orders.fate(order);
+            let is_cancelled = |world: &World| world.regions[there.region].orders.is_cancelled(order);
+            if world.removed(Sabotage::CancelledFate) && is_cancelled(world) { Some(Fate::Ended) } else { fate }
+        })
     };
     call(sim, (me.region, me.region), Service::Order, SECOND, ask).await
 }

@@ -75,7 +75,7 @@ pub(super) async fn act(sim: &Sim, me: Me, step: Step, placing: &Placing, within
         }
         Step::Place => {
             if sim.with(|world| world.removed(Sabotage::AnswerAfterCommit)) {
-                sim.with(|world| world.told_placed(me.region, id));
+                sim.with(|world| world.told_placed(id));
             }
             let event = said(sim, me, Topic::OrderPlaced, id);
             let at = (me.region, Database::Order);

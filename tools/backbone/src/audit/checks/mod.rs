@@ -2,8 +2,11 @@
 
 mod carts;
 mod charged;
+mod conserved;
 mod converged;
 mod dead_letters;
+#[cfg(test)]
+mod edited_cart;
 mod ledger;
 mod one_home;
 mod orders;
@@ -54,6 +57,7 @@ pub fn judge(stores: &Stores) -> Vec<Finding> {
         }),
         conclude("dead letters", || Ok(dead_letters::check(events.all()?))),
         conclude("carts", || Ok(carts::check(orders.all()?, carts.all()?))),
+        conclude("units of carts", || Ok(conserved::check(orders.all()?, carts.all()?))),
         conclude("charged as shown", || Ok(shown::check(orders.all()?, carts.all()?))),
         match link {
             Link::Open => conclude(IN_BOTH_REGIONS, || Ok(converged::check(carts.all()?))),

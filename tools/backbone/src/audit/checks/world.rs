@@ -10,11 +10,11 @@ use crdt::codec::{encode_address, encode_context, encode_delta, encode_line};
 use ids::{CartId, CustomerId, EventId, OrderId, RefundId, Region, TransferId};
 use uuid::Uuid;
 
-use super::carts::{Address, Snapshot, State};
+use super::carts::{Address, Cut, Snapshot, State};
 use crate::audit::both::Both;
 use crate::audit::report::Examined;
 use crate::audit::sources::Stores;
-use crate::audit::sources::carts::{Carts, Checkout, CheckoutState, Shown, StoredCart};
+use crate::audit::sources::carts::{Carts, Checkout, CheckoutState, Logged, Mend, Shown, StoredCart};
 use crate::audit::sources::events::{Events, Odd, Topic};
 use crate::audit::sources::inventory::{
     Inventory, Level, Reservation, ReservationState, TransferIn, TransferOut, Units,
@@ -98,7 +98,7 @@ pub fn sound() -> World {
 
 /// The cart of the placed order, as it was: its cup in it.
 pub fn cart_before_checkout() -> StoredCart {
-    stored(&filled(&[("cup", 300, 1)]))
+    stored(&filled(Region::East, &[("cup", 300, 1)]).0)
 }
 
 fn stock(transfer: TransferId) -> Both<Inventory> {
@@ -129,24 +129,39 @@ fn silent() -> Events {
 
 type Wanted<'a> = (&'a str, i64, i64);
 
-/// A cart with an address and these lines.
-fn filled(lines: &[Wanted<'_>]) -> State {
-    let mut cart = State::default();
-    let address = Address(["Ada", "1 Home Lane", "", "", "France"].map(str::to_owned));
-    assert!(cart.assign_address(ReplicaId(1), address).is_ok());
-    for (offer, price, quantity) in lines {
-        let snapshot = Snapshot {
-            price_minor: price.unsigned_abs(),
-            currency: "GBP".to_owned(),
-            seller: "potter".to_owned(),
-            title: format!("A {offer}"),
-        };
-        assert!(cart.add(ReplicaId(1), (*offer).to_owned(), quantity.unsigned_abs(), snapshot).is_ok());
+/// The snapshot of an offer.
+pub fn snapshot(offer: &str, price: i64) -> Snapshot {
+    Snapshot {
+        price_minor: price.unsigned_abs(),
+        currency: "GBP".to_owned(),
+        seller: "potter".to_owned(),
+        title: format!("A {offer}"),
     }
-    cart
 }
 
-fn stored(cart: &State) -> StoredCart {
+/// A cart with an address and these lines, put together in `region`; and its log.
+fn filled(region: Region, lines: &[Wanted<'_>]) -> (State, Vec<Logged>) {
+    let replica = ReplicaId(region.replica());
+    let mut cart = State::default();
+    let address = Address(["Ada", "1 Home Lane", "", "", "France"].map(str::to_owned));
+    let mut log = vec![logged(replica, "client:address", &done(cart.assign_address(replica, address)))];
+    for (offer, price, quantity) in lines {
+        let added = cart.add(replica, (*offer).to_owned(), quantity.unsigned_abs(), snapshot(offer, *price));
+        log.push(logged(replica, &format!("client:{offer}"), &done(added)));
+    }
+    (cart, log)
+}
+
+pub fn done<T, E>(outcome: Result<T, E>) -> T {
+    let Ok(done) = outcome else { unreachable!("a new cart has counters left") };
+    done
+}
+
+pub fn logged(replica: ReplicaId, key: &str, delta: &Cut) -> Logged {
+    Logged { key: key.to_owned(), replica, delta: encode_delta(delta) }
+}
+
+pub fn stored(cart: &State) -> StoredCart {
     let lines: BTreeMap<_, _> = cart.lines().map(|(offer, line)| (offer.clone(), encode_line(line))).collect();
     let line_count = i32::try_from(lines.len()).unwrap_or_default();
     let owner = CustomerId::from_uuid(Uuid::from_u128(7));
@@ -253,14 +268,20 @@ impl World {
     }
 
     fn check_out(&mut self, region: Region, order: OrderId, state: OrderState, id: CartId, wanted: &[Wanted<'_>]) {
-        let mut cart = filled(wanted);
-        let Ok((operation, cut)) = cart.cut(ReplicaId(1)) else { unreachable!("a new cart has counters left") };
-        cart.join_delta(&crdt::Delta::tick(operation));
+        let replica = ReplicaId(region.replica());
+        let (mut cart, mut log) = filled(region, wanted);
+        let seen = encode_context(cart.context());
+        let (operation, cut) = done(cart.cut(replica));
+        let begun = crdt::Delta::tick(operation);
+        cart.join_delta(&begun);
+        log.push(logged(replica, &format!("checkout:{order}"), &begun));
         if state.was_placed() {
             cart.join_delta(&cut);
+            log.push(logged(replica, &format!("ordered:{order}"), &cut));
         }
         let carts = self.carts.of_mut(region);
         carts.carts.insert(id, stored(&cart));
+        carts.log.insert(id, log);
         let state = if state.was_placed() { CheckoutState::Ordered } else { CheckoutState::Abandoned };
         let cut = encode_delta(&cut);
         let ordered = wanted.iter().map(|(offer, _, quantity)| ((*offer).to_owned(), *quantity)).collect();
@@ -271,7 +292,9 @@ impl World {
             currency: "GBP".to_owned(),
         };
         let shown = Some(Ok(wanted.iter().map(shown).collect()));
-        let checkout = Checkout { cart: id, state, begun_here: true, cut, is_overdue: false, ordered, shown };
+        let begun_here = true;
+        let checkout =
+            Checkout { cart: id, state, begun_here, cut, operation, seen, is_overdue: false, ordered, shown };
         carts.checkouts.insert(order, checkout);
     }
 
@@ -288,6 +311,19 @@ impl World {
             let peer = self.carts.of_mut(region.peer());
             peer.carts.extend(carts);
             peer.checkouts.extend(replicas);
+        }
+    }
+
+    /// What a person noted who mended the cart of an order.
+    pub fn mend(&self, order: OrderId, value: String, outcome: &str) -> Mend {
+        let cart = self.carts.east.checkouts[&order].cart;
+        Mend {
+            cart_id: cart.as_uuid(),
+            value,
+            outcome: outcome.to_owned(),
+            at: chrono::DateTime::UNIX_EPOCH,
+            by: "ann".to_owned(),
+            reason: "a test".to_owned(),
         }
     }
 

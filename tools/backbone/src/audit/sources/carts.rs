@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use contracts::cart::v1::BeginCheckoutResponse;
+use crdt::{Dot, ReplicaId};
 use futures::TryStreamExt as _;
 use ids::{CartId, CustomerId, OrderId, Region};
 use prost::Message as _;
@@ -25,6 +27,10 @@ pub struct Carts {
     pub stray_lines: BTreeSet<(CartId, String)>,
     pub checkouts: BTreeMap<OrderId, Checkout>,
     pub twice: BTreeMap<Twice, i64>,
+    /// What this region did to carts, as far as its log is not trimmed.
+    pub log: BTreeMap<CartId, Vec<Logged>>,
+    /// Values that did not decode and that a person mended in this region.
+    pub mends: Vec<Mend>,
     /// Operations of this region that the other has not acknowledged.
     pub unacknowledged: i64,
     pub unpublished: Vec<Unpublished>,
@@ -42,6 +48,50 @@ pub struct StoredCart {
     pub lines: BTreeMap<String, Vec<u8>>,
 }
 
+/// A value of a cart that a person mended: see `backbone cart mend`.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Mend {
+    pub cart_id: Uuid,
+    /// `context`, `address`, `line <offer>` or `cut <order>`.
+    pub value: String,
+    /// `joined`, or `lost`: neither region could read it.
+    pub outcome: String,
+    pub at: DateTime<Utc>,
+    pub by: String,
+    pub reason: String,
+}
+
+impl Mend {
+    /// Whether nothing of it could be read any more.
+    pub fn is_loss(&self) -> bool {
+        self.outcome == "lost"
+    }
+}
+
+/// The mendings of a cart, or of all, in their order.
+///
+/// # Errors
+/// What the server said.
+pub async fn mends(conn: &mut PgConnection, cart: Option<CartId>) -> Result<Vec<Mend>, sqlx::Error> {
+    sqlx::query_as(
+        r#"select cart_id, value, outcome, mended_at as at, mended_by as "by", reason from cart_mend
+           where $1::uuid is null or cart_id = $1 order by mended_at, value"#,
+    )
+    .bind(cart.map(CartId::as_uuid))
+    .fetch_all(conn)
+    .await
+}
+
+/// An operation of this region that changed a cart.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// Says what it was: `client:`, `checkout:`, `ordered:`, `abandoned:`, `retired:` or `mended:`, and which.
+    pub key: String,
+    /// The number under which this region did it.
+    pub replica: ReplicaId,
+    pub delta: Vec<u8>,
+}
+
 /// What the units are of that two orders took both: the cart, the offer, and the orders, the smaller id first.
 pub type Twice = (CartId, String, OrderId, OrderId);
 
@@ -56,6 +106,10 @@ pub struct Checkout {
     pub begun_here: bool,
     /// Empty where it was begun elsewhere and settled when it arrived.
     pub cut: Vec<u8>,
+    /// Its own dot.
+    pub operation: Dot,
+    /// The encoded version that its shopper had seen; empty in a row of before that was kept.
+    pub seen: Vec<u8>,
     /// Begun longer ago than any checkout may stay undecided.
     pub is_overdue: bool,
     /// Units by offer, as they were cut.
@@ -74,7 +128,8 @@ pub struct Shown {
     pub currency: String,
 }
 
-type CheckoutColumns = (Uuid, Uuid, CheckoutState, bool, Vec<u8>, bool, Json<BTreeMap<String, i64>>, Option<Vec<u8>>);
+type CheckoutColumns =
+    (Uuid, Uuid, CheckoutState, bool, Vec<u8>, i16, i64, Vec<u8>, bool, Json<BTreeMap<String, i64>>, Option<Vec<u8>>);
 
 /// Where a checkout stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -112,27 +167,54 @@ impl Carts {
             }
         }
         drop(rows);
-        let checkouts = checkouts(&mut *conn).await?;
+        let checkouts = checkouts(&mut *conn, region).await?;
+        let log = log(&mut *conn, region).await?;
+        let mends = mends(&mut *conn, None).await?;
         let twice = twice(conn).await?;
-        Ok(Self { carts, stray_lines, checkouts, twice, unacknowledged, unpublished })
+        Ok(Self { carts, stray_lines, checkouts, twice, log, mends, unacknowledged, unpublished })
     }
 }
 
-async fn checkouts(conn: &mut PgConnection) -> Result<BTreeMap<OrderId, Checkout>, sqlx::Error> {
+/// Replicas are numbered below 256.
+fn replica(number: i16) -> Result<ReplicaId, sqlx::Error> {
+    u8::try_from(number).map(ReplicaId).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+async fn log(conn: &mut PgConnection, region: Region) -> Result<BTreeMap<CartId, Vec<Logged>>, sqlx::Error> {
+    let mut log: BTreeMap<_, Vec<Logged>> = BTreeMap::new();
+    let mut rows = sqlx::query_as::<_, (Uuid, String, i16, Vec<u8>)>(
+        "select cart_id, operation_key, coalesce(origin, (select replica from cart_log), $1), delta
+         from cart_operation where delta <> '' and cart_is_own(origin)",
+    )
+    .bind(i16::from(region.replica()))
+    .fetch(conn);
+    while let Some((cart, key, number, delta)) = rows.try_next().await? {
+        let logged = Logged { key, replica: replica(number)?, delta };
+        log.entry(CartId::from_uuid(cart)).or_default().push(logged);
+    }
+    Ok(log)
+}
+
+async fn checkouts(conn: &mut PgConnection, region: Region) -> Result<BTreeMap<OrderId, Checkout>, sqlx::Error> {
     let mut checkouts = BTreeMap::new();
     let mut rows = sqlx::query_as::<_, CheckoutColumns>(
-        "select k.order_id, k.cart_id, k.state, cart_is_own(k.origin), k.cut, k.begun_at < now() - make_interval(secs => $1),
-                k.ordered, o.outcome
+        "select k.order_id, k.cart_id, k.state, cart_is_own(k.origin), k.cut,
+                coalesce(k.origin, (select replica from cart_log), $2), k.operation, k.seen,
+                k.begun_at < now() - make_interval(secs => $1), k.ordered, o.outcome
          from cart_checkout k
          left join cart_operation o
              on o.cart_id = k.cart_id and o.order_id = k.order_id and o.operation_key like 'checkout:%'
                  and cart_is_own(o.origin)",
     )
     .bind(UNDECIDED_MAX.as_secs_f64())
+    .bind(i16::from(region.replica()))
     .fetch(conn);
-    while let Some((order, cart, state, begun_here, cut, is_overdue, Json(ordered), outcome)) = rows.try_next().await? {
+    while let Some((order, cart, state, begun_here, cut, origin, counter, seen, is_overdue, Json(ordered), outcome)) =
+        rows.try_next().await?
+    {
         let (cart, shown) = (CartId::from_uuid(cart), outcome.map(|outcome| shown(&outcome)));
-        let checkout = Checkout { cart, state, begun_here, cut, is_overdue, ordered, shown };
+        let operation = Dot::new(replica(origin)?, u64::try_from(counter).unwrap_or_default());
+        let checkout = Checkout { cart, state, begun_here, cut, operation, seen, is_overdue, ordered, shown };
         checkouts.insert(OrderId::from_uuid(order), checkout);
     }
     Ok(checkouts)

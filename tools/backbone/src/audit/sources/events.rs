@@ -11,7 +11,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use super::{Read, Unreadable};
 use crate::dlq::{self, Open};
 use crate::platform::{Layout, TOPICS};
-use crate::spine::topics::{Since, Topics, header};
+use crate::spine::topics::{Since, Topics, event_of};
 
 /// Records that are no events, and dead letters, described per topic; the rest are counted.
 const DESCRIBED_MAX: usize = 10;
@@ -101,12 +101,8 @@ impl Events {
             return Err(unreadable(format!("{topic} has too many dead letters")));
         }
         let topics = read.into_iter().map(|(topic, read)| {
-            let settled = judged.standing.settled.iter().map(|(letter, _)| letter);
-            let settled: BTreeSet<_> = settled
-                .filter(|letter| letter.position.place.topic == topic)
-                .filter_map(|letter| letter.origin)
-                .collect();
-            (topic, read.without(&settled))
+            let settled = judged.standing.settled_at.iter().filter(|(of, ..)| *of == topic);
+            (topic, read.without(&settled.map(|(_, partition, offset)| (*partition, *offset)).collect()))
         });
         let topics = topics.collect();
         let mut dead_letters: BTreeMap<_, Odd> = TOPICS.into_iter().map(|topic| (topic, Odd::default())).collect();
@@ -157,16 +153,6 @@ fn read_topics(brokers: &str) -> KafkaResult<BTreeMap<&'static str, ReadTopic>> 
         topics.insert(topic, ReadTopic { topic: read, malformed });
     }
     Ok(topics)
-}
-
-fn event_of(message: &BorrowedMessage<'_>) -> Result<(OrderId, EventId), &'static str> {
-    let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
-    let order = key.and_then(|key| key.parse().ok()).ok_or("its key is no order id")?;
-    let event = header(message, "ce_id").and_then(|id| id.parse().ok()).ok_or("its ce_id is no event id")?;
-    if header(message, "ce_type") != Some(message.topic()) {
-        return Err("its ce_type is not the topic");
-    }
-    Ok((order, event))
 }
 
 fn place(message: &BorrowedMessage<'_>) -> String {
