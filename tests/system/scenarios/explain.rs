@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use ids::Region;
@@ -31,10 +31,11 @@ pub async fn explain(deployment: &Deployment, order: &str) -> Result<Value> {
     serde_json::from_str(&output).context("explain printed no JSON")
 }
 
-/// Explains the order until `done` says yes of it. Bounded: half a minute.
+/// Explains the order until `done` says yes of it. Bounded: a minute and a half, for consumers whose broker was away.
 pub async fn explained_until(deployment: &Deployment, order: &str, done: impl Fn(&Value) -> bool) -> Result<Value> {
     let mut last = Value::Null;
-    for _ in 0..30 {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while Instant::now() < deadline {
         last = explain(deployment, order).await?;
         if done(&last) {
             return Ok(last);
