@@ -32,11 +32,25 @@ async fn at_both(deployment: &Deployment) -> Result<(Shopper, Shopper)> {
     Ok((east, west))
 }
 
-async fn repeated(deployment: Arc<Deployment>) -> Result<()> {
+/// A request to order one unit of an offer, of a shopper whose home is the east.
+struct Asked {
+    offer: String,
+    east: Shopper,
+    west: Shopper,
+    key: String,
+    body: Value,
+}
+
+async fn asked(deployment: &Deployment, card_token: &str) -> Result<Asked> {
     let offer = deployment.offer(1_200, 10, 10).await?;
-    let (east, west) = at_both(&deployment).await?;
+    let (east, west) = at_both(deployment).await?;
     let (cart_id, version) = east.cart_with(&[(&offer, 1)]).await?;
-    let (key, body) = (Uuid::now_v7().to_string(), order_body(&cart_id, &version, "tok_visa"));
+    let (key, body) = (Uuid::now_v7().to_string(), order_body(&cart_id, &version, card_token));
+    Ok(Asked { offer, east, west, key, body })
+}
+
+async fn repeated(deployment: Arc<Deployment>) -> Result<()> {
+    let Asked { east, west, key, body, .. } = asked(&deployment, "tok_visa").await?;
     let order_id = placed(east.post_with_key("/v1/orders", &key, &body).await?)?;
     for _ in 0..2 {
         ensure!(placed(west.post_with_key("/v1/orders", &key, &body).await?)? == order_id, "another order");
@@ -51,16 +65,13 @@ async fn repeated(deployment: Arc<Deployment>) -> Result<()> {
 }
 
 async fn refused(deployment: Arc<Deployment>) -> Result<()> {
-    let offer = deployment.offer(1_300, 10, 10).await?;
-    let (east, west) = at_both(&deployment).await?;
-    let (cart_id, version) = east.cart_with(&[(&offer, 1)]).await?;
-    let (key, body) = (Uuid::now_v7().to_string(), order_body(&cart_id, &version, "tok_chargeDeclined"));
+    let Asked { east, west, key, mut body, .. } = asked(&deployment, "tok_chargeDeclined").await?;
     for shopper in [&east, &west, &east, &west] {
         shopper.post_with_key("/v1/orders", &key, &body).await?.expect_problem(402, "CARD_DECLINED")?;
     }
     // Not even with a card that works: it is another request, and the key is taken.
-    let other = order_body(&cart_id, &version, "tok_visa");
-    west.post_with_key("/v1/orders", &key, &other).await?.expect_problem(409, "IDEMPOTENCY_KEY_REUSED")
+    body["card_token"] = json!("tok_visa");
+    west.post_with_key("/v1/orders", &key, &body).await?.expect_problem(409, "IDEMPOTENCY_KEY_REUSED")
 }
 
 async fn at_once(deployment: Arc<Deployment>) -> Result<()> {
@@ -82,10 +93,7 @@ async fn at_once(deployment: Arc<Deployment>) -> Result<()> {
 }
 
 async fn cut_off(deployment: Arc<Deployment>) -> Result<()> {
-    let offer = deployment.offer(1_500, 10, 10).await?;
-    let (east, west) = at_both(&deployment).await?;
-    let (cart_id, version) = east.cart_with(&[(&offer, 1)]).await?;
-    let (key, body) = (Uuid::now_v7().to_string(), order_body(&cart_id, &version, "tok_visa"));
+    let Asked { offer, east, west, key, body } = asked(&deployment, "tok_visa").await?;
     // The request is known in the west: it handed it on.
     let order_id = placed(west.post_with_key("/v1/orders", &key, &body).await?)?;
     during(&deployment, "wan cut", async {

@@ -65,66 +65,61 @@ async fn postgres(deployment: Arc<Deployment>) -> Result<()> {
     let offer = deployment.offer(100, 50, 0).await?;
     let shopper = deployment.shopper(Region::East).await?;
     let (cart_id, _) = shopper.cart_with(&[]).await?;
-    let mut acknowledged = Acknowledged::default();
-    let mut adds = Adds { shopper: &shopper, cart_id: &cart_id, offer: &offer, outcome: &mut acknowledged };
-    adds.until(|outcome| outcome.added >= 10).await?;
+    let cart = format!("/v1/carts/{cart_id}");
+    let mut adds = Adds { shopper: &shopper, cart: &cart, offer: &offer, added: 0, refused: 0 };
+    adds.until(|adds| adds.added >= 10).await?;
     // An add waits for the database as long as it may, so the outage lasts until one was refused.
-    let (felt, killed) = tokio::join!(adds.until(|outcome| outcome.refused > 0), deployment.kill("east/postgres"));
+    let (felt, killed) = tokio::join!(adds.until(|adds| adds.refused > 0), deployment.kill("east/postgres"));
     killed?;
     deployment.start("east/postgres").await?;
     felt?;
     // Reads are back with the database. Edits are once the other region has told what it has of this one's log (ADR 15).
-    let before = adds.outcome.added;
-    adds.until(|outcome| outcome.added > before).await?;
-    let cart = format!("/v1/carts/{cart_id}");
+    let before = adds.added;
+    adds.until(|adds| adds.added > before).await?;
     let quantity = eventually(&shopper, &cart).await?["lines"][0]["quantity"].as_i64().context("no line")?;
     // Every acknowledged add counts. One without an answer may or may not; its repeat under the same key would tell.
-    let possible = acknowledged.added..=acknowledged.added + acknowledged.refused;
-    ensure!(possible.contains(&quantity), "{quantity} units in the cart, {acknowledged:?}");
+    let possible = adds.added..=adds.added + adds.refused;
+    ensure!(possible.contains(&quantity), "{quantity} units in the cart, not {possible:?}");
     let order_id = shopper.placed_order(&[(&offer, 1)]).await?;
     shopper.captured(&order_id).await?;
     Ok(())
 }
 
-#[derive(Debug, Default)]
-struct Acknowledged {
+/// Adds of one unit each, one after another.
+struct Adds<'a> {
+    shopper: &'a Shopper,
+    /// Its path.
+    cart: &'a str,
+    offer: &'a str,
     added: i64,
     refused: i64,
 }
 
-/// Adds of one unit each, one after another.
-struct Adds<'a> {
-    shopper: &'a Shopper,
-    cart_id: &'a str,
-    offer: &'a str,
-    outcome: &'a mut Acknowledged,
-}
-
 impl Adds<'_> {
     /// Bounded: a minute.
-    async fn until(&mut self, done: impl Fn(&Acknowledged) -> bool) -> Result<()> {
+    async fn until(&mut self, done: impl Fn(&Self) -> bool) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {
             let accepted = self.add_one().await?;
-            if done(self.outcome) {
+            if done(self) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(if accepted { 5 } else { 300 })).await;
         }
-        anyhow::bail!("a minute of adds to cart {} ended at {:?}", self.cart_id, self.outcome)
+        anyhow::bail!("after a minute of adds to {} {} are added, {} refused", self.cart, self.added, self.refused)
     }
 
     /// Says whether it was accepted. A refusal must be a problem that says what to do.
     async fn add_one(&mut self) -> Result<bool> {
-        let path = format!("/v1/carts/{}/lines", self.cart_id);
+        let path = format!("{}/lines", self.cart);
         let answer = self.shopper.post(&path, json!({"offer_id": self.offer, "quantity": 1})).await?;
         match answer.status.as_u16() {
-            200 => self.outcome.added += 1,
+            200 => self.added += 1,
             503 => {
                 answer.expect_problem(503, answer.code())?;
-                self.outcome.refused += 1;
+                self.refused += 1;
             }
-            504 => self.outcome.refused += 1,
+            504 => self.refused += 1,
             _ => anyhow::bail!("unclear refusal: {} {}", answer.status, answer.body),
         }
         Ok(answer.status.is_success())

@@ -2,10 +2,12 @@
 //!
 //! 1. A region that decides an order in its owner's absent home's stead tells the home as soon as it can, and again until both know what
 //!    became of it ([`OneIntention::tell_home`]). The home remembers it and starts nothing under that key any more.
-//! 2. If the home had made an order of the same request, both regions judge the two alike ([`judge`]): the later one is superseded.
+//! 2. If the home had made an order of the same request, both regions judge the two alike ([`judge`]): the later one is superseded, or the
+//!    one that was refused.
 //! 3. Its own region undoes it ([`OneIntention::undo`]): it is cancelled, or taken back whole once it has shipped. Key: the order.
 //!
-//! Each step is repeated until it is done and changes nothing when it is repeated. The earlier order is never touched.
+//! Each step is repeated until it is done and changes nothing when it is repeated. The order that stands is never touched, and answers
+//! the request in both regions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,7 +123,7 @@ impl OneIntention {
         if !is_undone {
             return store.not_undone(id, AGAIN).await;
         }
-        tracing::info!(order_id = %id, superseded_by = %by, "the later order of one request is undone");
+        tracing::info!(order_id = %id, superseded_by = %by, "an order gave way to another one of its request");
         metrics::counter!("orders_superseded_total").increment(1);
         store.undone(id).await
     }
