@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use backbone::platform::{self, Layout, Options, PartName, Prefix, Settings, secrets};
+use backbone::platform::{self, Layout, Options, Part, PartName, Prefix, Settings, secrets};
 use contracts::catalog::v1::catalog_service_client::CatalogServiceClient;
 use contracts::catalog::v1::{Offer, UpsertOffersRequest};
 use contracts::inventory::v1::inventory_service_client::InventoryServiceClient;
@@ -132,6 +132,11 @@ impl Deployment {
 
     pub async fn kill(&self, part: &str) -> Result<()> {
         Ok(platform::kill(&self.layout, &part_name(part)?, &|_| {}).await?)
+    }
+
+    /// Starts a part changed, for as long as its process lives.
+    pub async fn start_changed(&self, part: &str, change: impl FnOnce(&mut Part)) -> Result<()> {
+        Ok(platform::start_changed(&self.layout, &part_name(part)?, &|_| {}, change).await?)
     }
 
     pub async fn start(&self, part: &str) -> Result<()> {

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use uuid::{Builder, Uuid, Version};
+use uuid::{Builder, NoContext, Timestamp, Uuid, Version};
 
 use crate::{CustomerId, OrderId, Region};
 
@@ -16,7 +16,16 @@ use crate::{CustomerId, OrderId, Region};
 const REGION_BYTE: usize = 15;
 
 fn generate_in(region: Region) -> Uuid {
-    let mut bytes = Uuid::now_v7().into_bytes();
+    in_region(Uuid::now_v7(), region)
+}
+
+fn generate_at(region: Region, since_epoch: Duration) -> Uuid {
+    let time = Timestamp::from_unix(NoContext, since_epoch.as_secs(), since_epoch.subsec_nanos());
+    in_region(Uuid::new_v7(time), region)
+}
+
+fn in_region(uuid: Uuid, region: Region) -> Uuid {
+    let mut bytes = uuid.into_bytes();
     bytes[REGION_BYTE] = region.replica();
     Builder::from_custom_bytes(bytes).into_uuid()
 }
@@ -43,6 +52,11 @@ impl OrderId {
     /// A new order's id: the order belongs to `region` for ever.
     pub fn generate_in(region: Region) -> Self {
         Self::from_uuid(generate_in(region))
+    }
+
+    /// The same, by a clock that is not this process's.
+    pub fn generate_at(region: Region, since_epoch: Duration) -> Self {
+        Self::from_uuid(generate_at(region, since_epoch))
     }
 
     /// The region that the order belongs to; `None` for an id of before ids named one.
@@ -89,6 +103,14 @@ mod tests {
             assert!(order.is_foreign_to(region.peer()) && !order.is_foreign_to(region));
             assert_eq!(CustomerId::generate_in(region).home(), region);
         }
+    }
+
+    #[test]
+    fn an_id_may_be_made_by_another_clock() {
+        let time = Duration::from_millis(1_234_567_890_123);
+        let id = OrderId::generate_at(Region::West, time);
+        assert_eq!((id.home(), id.made_at()), (Some(Region::West), Some(time)));
+        assert_ne!(id, OrderId::generate_at(Region::West, time));
     }
 
     #[test]

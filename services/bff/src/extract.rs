@@ -195,7 +195,7 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Prob
     let description = message.split(" at line ").next().unwrap_or(&message);
     // "invalid type: integer `17`, expected a string": what was sent is the client's, and may be a card number.
     let description = match description.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("must be {expected}"),
+        Some((_, expected)) => format!("must be {}", in_words(expected)),
         None => description.to_owned(),
     };
     // A missing field is reported at its parent; name the field itself.
@@ -205,6 +205,16 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Prob
         Some(field) => Problem::invalid_field(format!("{path}.{field}"), "is missing"),
         None if path.is_empty() => Problem::invalid_field("body", description),
         None => Problem::invalid_field(path, description),
+    }
+}
+
+/// What Serde expects, in the words of JSON rather than of Rust.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "i64" | "i32" | "u64" | "u32" => "a whole number",
+        "a sequence" => "a list",
+        _ if expected.starts_with("struct ") => "an object",
+        other => other,
     }
 }
 

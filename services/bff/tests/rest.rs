@@ -46,6 +46,18 @@ async fn an_add_reaches_the_cart_with_its_owner_key_and_deadline() {
 }
 
 #[tokio::test]
+async fn a_field_of_another_type_is_explained_in_the_words_of_json() {
+    let rig = Rig::new().await;
+    for (body, words) in [
+        (r#"{"offer_id":"a","quantity":"2"}"#, "must be a whole number"),
+        (r#"{"offer_id":7,"quantity":2}"#, "must be a string"),
+    ] {
+        let (_, problem) = rig.ask(rig.request("POST", &lines(), body)).await;
+        assert_eq!(problem["errors"][0]["description"], words, "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_reaches_the_cart_and_the_cart_shows_all_that_stand() {
     let rig = Rig::new().await;
     let body = r#"{"street":"1 Home Lane","country":"France"}"#;

@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use chassis::config::DatabaseConfig;
+use chassis::database::DatabaseClock;
 use chassis::server::GrpcServer;
 use chassis::shutdown::Shutdown;
 use chassis::workers::Workers;
@@ -45,11 +46,13 @@ pub async fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn reconcile_once(config: &ReconcileConfig) -> anyhow::Result<ExitCode> {
-    let (store, provider) = (Store::new(config.database.connect()?, config.region), config.psp.provider()?);
+    let (pool, provider) = (config.database.connect()?, config.psp.provider()?);
+    let clock = DatabaseClock::unread();
+    clock.read(&pool).await?;
     let grace = Duration::from_secs(config.grace_seconds);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let reconciler = Reconciler::new(store, Arc::new(provider), grace);
-    let report = reconciler.run(reconciler.span(now, Duration::from_secs(config.since_hours * 3_600))).await?;
+    let reconciler = Reconciler::new(Store::new(pool, config.region), Arc::new(provider), grace);
+    let report =
+        reconciler.run(reconciler.span(clock.since_epoch(), Duration::from_secs(config.since_hours * 3_600))).await?;
     write!(std::io::stdout().lock(), "{report}")?;
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -60,12 +63,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let (region, grace) = (config.service.region, config.service.drain_grace());
     let (provider, webhook_secret) = (Arc::new(config.psp.provider()?), config.webhook_secret()?);
     let pool = config.database.connect()?;
-    let store = Store::new(pool.clone(), region);
+    let (store, clock) = (Store::new(pool.clone(), region), DatabaseClock::unread());
+    clock.begin(&pool).await;
     let driver = Driver::new(store.clone(), Arc::clone(&provider), config.commission_basis_points);
     let wake = Arc::new(Notify::new());
 
     let webhooks = chassis::server::listen(config.webhook_listen)?;
-    let router = webhook::router(store.clone(), webhook_secret, Arc::clone(&wake));
+    let router = webhook::router(store.clone(), webhook_secret, clock.clone(), Arc::clone(&wake));
     let webhooks = tokio::spawn(chassis::server::serve_http(webhooks, router, shutdown.token(), grace));
 
     let mut background = Workers::new();
@@ -74,6 +78,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let relay = Arc::clone(&relay);
         async move { relay.run(token).await }
     });
+    let (followed, clocks_pool) = (clock.clone(), pool.clone());
+    background.spawn("database-clock", move |token| followed.clone().follow(clocks_pool.clone(), token));
     let shipped = outbox::Consumer::new(pool, &config.spine, region, "payment", workers::ShippedOrders);
     let shipped = Arc::new(shipped);
     background.spawn("shipped-orders", move |token| {
@@ -87,7 +93,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let reconciler = Arc::new(Reconciler::new(store.clone(), provider, reconcile::GRACE));
     let every = Duration::from_millis(config.reconcile_every_ms);
     let window = Duration::from_secs(config.reconcile_window_hours * 3_600);
-    background.spawn("reconcile", move |token| workers::reconcile(Arc::clone(&reconciler), every, window, token));
+    background.spawn("reconcile", move |token| {
+        workers::reconcile(Arc::clone(&reconciler), clock.clone(), every, window, token)
+    });
     let (watched, operated) = (store.clone(), store.clone());
     background.spawn("parked", move |token| workers::watch_parked(watched.clone(), token));
     background.spawn("forget-webhooks", move |token| workers::forget_webhooks(store.clone(), token));

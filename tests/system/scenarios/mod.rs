@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod cart_reads;
+mod clocks;
 mod contracts;
 mod crashes;
 mod dlq;
@@ -32,6 +33,7 @@ pub fn all(scenarios: &Scenarios) -> Vec<Trial> {
         wan::scenarios,
         crashes::scenarios,
         lifecycle::scenarios,
+        clocks::scenarios,
         drill::scenarios,
         dlq::scenarios,
         explain::scenarios,

@@ -9,6 +9,7 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::explain::explained_until;
 use super::outages::charges;
 use super::wan::during;
 use crate::Scenarios;
@@ -141,6 +142,10 @@ async fn healed(deployment: Arc<Deployment>) -> Result<()> {
         shopper.order_until(&second, "undone", undone).await?;
         let answer = placed(shopper.post_with_key("/v1/orders", &key, &body).await?)?;
         ensure!(answer == first, "a repeat is answered with {answer}, not with {first}, which stands");
+    }
+    for (order_id, twin) in [(&first, &second), (&second, &first)] {
+        let named = |told: &Value| told["heading"].to_string().contains(twin.as_str()) && told["verdict"] == "settled";
+        explained_until(&deployment, order_id, named).await?;
     }
     let order = east.captured(&first).await?;
     ensure!(order["superseded_by"].is_null() && order["refunded_minor"] == 0, "{order}");

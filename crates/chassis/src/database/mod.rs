@@ -1,5 +1,6 @@
 //! The service's own Postgres database.
 
+mod clock;
 mod condemned;
 
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 
+pub use clock::DatabaseClock;
 pub use condemned::{condemns, note, of_writers};
 
 /// How long a request waits for a free connection. Longer than a commit storm lasts, shorter than any caller's patience.

@@ -30,8 +30,8 @@ pub struct Cart {
     /// Where the goods go. Several when both regions were given one while they could not talk: put the right one again, and it
     /// replaces them.
     delivery_addresses: Vec<Delivery>,
-    /// What two orders took, each in its region while the regions could not talk; cancel one unless you meant it. As good as always
-    /// absent.
+    /// What two orders took, each in its region while the regions could not talk; cancel one unless you meant it. It stays when that is
+    /// done: read the orders to learn it. As good as always absent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ordered_twice: Vec<OrderedTwice>,
 }

@@ -38,7 +38,7 @@ pub struct Order {
     home_region: String,
     delivery: Delivery,
     /// The order of the same request that stands in this one's place; null otherwise. While the regions could not talk both made an
-    /// order of it; this one was the later and is cancelled, or paid back if it had shipped.
+    /// order of it; this one was rejected, or was the later and is cancelled, or paid back if it had shipped.
     superseded_by: Option<String>,
 }
 

@@ -1,11 +1,11 @@
 //! Settling a checkout: its cut is joined when the order was placed, dropped when it was not.
 
-use chrono::{DateTime, Utc};
 use crdt::codec::{decode_context, decode_delta, decode_line, encode_context, encode_delta, encode_line};
 use crdt::{Line, ReplicaId};
 use ids::{CartId, OrderId};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use uuid::Uuid;
 
 use super::edit::written;
@@ -205,7 +205,7 @@ pub async fn abandon(
 /// [`StoreError::Database`].
 pub async fn take_overdue(
     database: impl PgExecutor<'_>,
-    begun_before: DateTime<Utc>,
+    begun_longer_than: Duration,
     limit: i64,
 ) -> Result<Vec<Overdue>, StoreError> {
     // no crash point: what was taken and not asked about is taken again.
@@ -214,13 +214,13 @@ pub async fn take_overdue(
          set next_look_at = now() + least(greatest((now() - begun_at) / 4, interval '30 s'), interval '1 hour')
          where order_id in (
              select order_id from cart_checkout
-             where state = 'undecided' and cart_is_own(origin) and begun_at < $1 and next_look_at <= now()
+             where state = 'undecided' and cart_is_own(origin) and begun_at < now() - make_interval(secs => $1) and next_look_at <= now()
              order by next_look_at
              limit $2
              for no key update skip locked
          )
          returning cart_id, order_id",
-        begun_before,
+        begun_longer_than.as_secs_f64(),
         limit,
     )
     .fetch_all(database)

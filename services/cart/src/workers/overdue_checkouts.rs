@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chassis::client::Dependency;
-use chrono::Utc;
 use contracts::order::v1::order_service_client::OrderServiceClient;
 use contracts::order::v1::{GetOrderFateRequest, OrderFate};
 use crdt::ReplicaId;
@@ -15,7 +14,7 @@ use crate::store::{self, Overdue};
 
 /// An order request lives at most a minute, so after five an order that is still unknown will never be stored. Nothing depends on it:
 /// were it stored after all, its event would consume the abandoned cut.
-const OVERDUE_AFTER: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
+const OVERDUE_AFTER: Duration = Duration::from_secs(300);
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(30);
 /// Checkouts taken at a time; a look goes on until none is left to be looked at.
@@ -46,7 +45,7 @@ pub async fn settle_overdue_checkouts(
 /// Asks about all that is to be looked at now.
 async fn look(pool: &PgPool, orders: &Dependency, replica: ReplicaId, token: &CancellationToken) -> Result<(), Status> {
     loop {
-        let taken = store::take_overdue(pool, Utc::now() - OVERDUE_AFTER, BATCH).await?;
+        let taken = store::take_overdue(pool, OVERDUE_AFTER, BATCH).await?;
         let is_last = i64::try_from(taken.len()).unwrap_or(i64::MAX) < BATCH;
         for overdue in taken {
             if token.is_cancelled() {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use ids::Region;
 use replication::ReplicaId;
 use sqlx::PgPool;
@@ -12,7 +11,7 @@ use crate::store::StoreError;
 use crate::store::replica;
 
 /// How long a client may repeat a request and still get its first reply. The bff and `order` retry for a minute; a day is for people.
-const REMEMBERED_FOR: chrono::TimeDelta = chrono::TimeDelta::days(1);
+const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(10);
 /// Operations of one statement: some tens of milliseconds. At one per [`EVERY`] it is 400 a second, and more follow at once while there
@@ -28,7 +27,7 @@ pub async fn trim_log(pool: PgPool, peer: Region, token: CancellationToken) -> R
     loop {
         // It may have been given a new number.
         let replicas = [ReplicaId(replica::peer_number(&pool, first).await?.0)];
-        let trimmed = replica::trim(&pool, &replicas, Utc::now() - REMEMBERED_FOR, BATCH).await?;
+        let trimmed = replica::trim(&pool, &replicas, REMEMBERED_FOR, BATCH).await?;
         let pause = if trimmed < BATCH.unsigned_abs() { EVERY } else { Duration::ZERO };
         tokio::select! {
             () = token.cancelled() => return Ok(()),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use chassis::database::DatabaseClock;
 use chassis::status::Fields;
-use chrono::{SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use contracts::inventory::v1 as wire;
 use contracts::inventory::v1::inventory_service_server::InventoryService;
 use ids::{ChosenName as _, OfferId, OrderId, Region, TransferId};
@@ -24,12 +25,19 @@ pub struct InventoryGrpc<P> {
     region: Region,
     reservation_ttl: Duration,
     reserving: Reserving<P>,
+    clock: DatabaseClock,
 }
 
 impl<P: Peer + Clone> InventoryGrpc<P> {
     /// `reservation_ttl`: how long units are held before the order's fate is asked for.
     pub fn new(pool: PgPool, region: Region, reservation_ttl: Duration, peer: P) -> Self {
-        Self { reserving: Reserving::new(pool.clone(), peer), pool, region, reservation_ttl }
+        let clock = DatabaseClock::unread();
+        Self { reserving: Reserving::new(pool.clone(), peer), pool, region, reservation_ttl, clock }
+    }
+
+    /// The clock that reservations go by.
+    pub const fn clock(&self) -> &DatabaseClock {
+        &self.clock
     }
 }
 
@@ -42,7 +50,7 @@ impl<P: Peer + Clone> InventoryService for InventoryGrpc<P> {
         chassis::status::require_home(order_id, self.region)?;
         let lines = parse_lines(&request.lines)?;
         let digest = lines.digest("");
-        let expires_at = Utc::now() + self.reservation_ttl;
+        let expires_at = self.clock.now() + self.reservation_ttl;
         let wanted = Reservation { order_id, lines, digest, expires_at };
         let expires_at = self.reserving.reserve(&wanted).await?;
         let expires_at = expires_at.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -52,7 +60,7 @@ impl<P: Peer + Clone> InventoryService for InventoryGrpc<P> {
     async fn release(&self, request: Request<wire::ReleaseRequest>) -> Result<Response<wire::ReleaseResponse>, Status> {
         let order_id: OrderId = parse_id("order_id", &request.into_inner().order_id)?;
         let mut transaction = chassis::database::begin(&self.pool).await.map_err(StoreError::from)?;
-        store::apply(&mut transaction, Event::ReleaseRequested, order_id, Utc::now()).await??;
+        store::apply(&mut transaction, Event::ReleaseRequested, order_id).await??;
         sabotage::crash_point("inventory.release.before-commit").await;
         transaction.commit().await.map_err(StoreError::from)?;
         sabotage::crash_point("inventory.release.after-commit").await;

@@ -136,8 +136,7 @@ async fn question(
         }
         NextStep::Ask(asked) => {
             let transfer = PendingTransfer { transfer_id: TransferId::generate(), asked };
-            let ask_again_at = Utc::now() + ABANDONED_AFTER;
-            let opened = store::open(&mut *connection, wanted.order_id, &transfer, ask_again_at).await?;
+            let opened = store::open(&mut *connection, wanted.order_id, &transfer, ABANDONED_AFTER).await?;
             Ok(opened.then_some(Question { transfer, is_new: true }))
         }
     }

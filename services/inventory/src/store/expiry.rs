@@ -1,12 +1,14 @@
 //! Reservations whose time is up.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
 use ids::OrderId;
 use sqlx::PgExecutor;
 
 use super::StoreError;
 
-/// Claims up to `limit` open reservations that expired by `now`, oldest first, by moving their time-out to `ask_again_at`.
+/// Claims up to `limit` open reservations that expired, oldest first, by moving their time-out to `ask_again_in` from now. All times are
+/// the database's.
 ///
 /// The claim is the new time-out itself: nothing is held while the order service is asked, two workers do not ask about the
 /// same order, and what a dead worker claimed comes up again by itself.
@@ -15,8 +17,7 @@ use super::StoreError;
 /// [`StoreError`].
 pub async fn claim_expired(
     database: impl PgExecutor<'_>,
-    now: DateTime<Utc>,
-    ask_again_at: DateTime<Utc>,
+    ask_again_in: Duration,
     limit: i64,
 ) -> Result<Vec<OrderId>, StoreError> {
     sabotage::crash_point("inventory.claim-expired.before-commit").await;
@@ -24,18 +25,17 @@ pub async fn claim_expired(
         r#"
         with due as (
             select order_id from reservation
-            where state = 'reserved' and expires_at <= $1
+            where state = 'reserved' and expires_at <= now()
             order by expires_at
-            limit $3
+            limit $2
             for update skip locked
         )
-        update reservation set expires_at = $2
+        update reservation set expires_at = now() + make_interval(secs => $1)
         from due
         where reservation.order_id = due.order_id
         returning reservation.order_id
         "#,
-        now,
-        ask_again_at,
+        ask_again_in.as_secs_f64(),
         limit,
     )
     .fetch_all(database)

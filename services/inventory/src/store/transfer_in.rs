@@ -4,7 +4,8 @@
 //! the two the other region may have taken them off its stock already, so a pending transfer is never dropped: it is asked
 //! again, under its id, until there is an answer to credit.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
 use ids::{OrderId, TransferId};
 use sqlx::{PgConnection, PgExecutor};
 
@@ -31,14 +32,14 @@ pub async fn open(
     database: impl PgExecutor<'_>,
     order_id: OrderId,
     transfer: &PendingTransfer,
-    ask_again_at: DateTime<Utc>,
+    ask_again_in: Duration,
 ) -> Result<bool, StoreError> {
     sabotage::crash_point("inventory.open-transfer.before-commit").await;
     let written = sqlx::query!(
         r#"
         with opened as (
             insert into rights_transfer_in (transfer_id, order_id, state, ask_again_at)
-            values ($1, $2, 'pending', $3)
+            values ($1, $2, 'pending', now() + make_interval(secs => $3))
             on conflict (order_id) where state = 'pending' do nothing
             returning transfer_id
         )
@@ -48,7 +49,7 @@ pub async fn open(
         "#,
         transfer.transfer_id.as_uuid(),
         order_id.as_uuid(),
-        ask_again_at,
+        ask_again_in.as_secs_f64(),
         &transfer.asked.offer_ids() as &[&str],
         &transfer.asked.units(),
     )
@@ -86,14 +87,13 @@ pub async fn pending_for(
     Ok(Lines::from_sorted(asked).map(|asked| PendingTransfer { transfer_id, asked }))
 }
 
-/// Claims up to `limit` transfers nobody has credited by `now`, oldest first, until `ask_again_at`.
+/// Claims up to `limit` transfers that nobody has credited in their time, oldest first, for `ask_again_in`. All times are the database's.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn claim_abandoned(
     database: impl PgExecutor<'_>,
-    now: DateTime<Utc>,
-    ask_again_at: DateTime<Utc>,
+    ask_again_in: Duration,
     limit: i64,
 ) -> Result<Vec<PendingTransfer>, StoreError> {
     sabotage::crash_point("inventory.claim-transfers.before-commit").await;
@@ -101,12 +101,12 @@ pub async fn claim_abandoned(
         r#"
         with due as (
             select transfer_id from rights_transfer_in
-            where state = 'pending' and ask_again_at <= $1
+            where state = 'pending' and ask_again_at <= now()
             order by ask_again_at
-            limit $3
+            limit $2
             for update skip locked
         ), claimed as (
-            update rights_transfer_in as transfer set ask_again_at = $2
+            update rights_transfer_in as transfer set ask_again_at = now() + make_interval(secs => $1)
             from due
             where transfer.transfer_id = due.transfer_id
             returning transfer.transfer_id
@@ -118,8 +118,7 @@ pub async fn claim_abandoned(
         from claimed join rights_transfer_in_line as line on line.transfer_id = claimed.transfer_id
         group by claimed.transfer_id
         "#,
-        now,
-        ask_again_at,
+        ask_again_in.as_secs_f64(),
         limit,
     )
     .fetch_all(database)

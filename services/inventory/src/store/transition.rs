@@ -1,6 +1,5 @@
 //! Applying an event to the reservation of an order.
 
-use chrono::{DateTime, Utc};
 use ids::OrderId;
 use sqlx::PgConnection;
 
@@ -24,7 +23,6 @@ pub async fn apply(
     conn: &mut PgConnection,
     event: Event,
     order_id: OrderId,
-    now: DateTime<Utc>,
 ) -> Result<Result<Transition, Refusal>, StoreError> {
     for _ in 0..LOOKS_MAX {
         let found = lock(conn, order_id).await?;
@@ -34,7 +32,7 @@ pub async fn apply(
             write_change(conn, order_id, state, way).await?;
             return Ok(decided);
         }
-        if write_tombstone(conn, order_id, state, now).await? {
+        if write_tombstone(conn, order_id, state).await? {
             return Ok(decided);
         }
     }
@@ -53,23 +51,17 @@ async fn lock(conn: &mut PgConnection, order_id: OrderId) -> Result<Option<State
 }
 
 /// Remembers an order that was let go before it was reserved. `false` when it was reserved meanwhile: look again.
-async fn write_tombstone(
-    conn: &mut PgConnection,
-    order_id: OrderId,
-    state: State,
-    now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
+async fn write_tombstone(conn: &mut PgConnection, order_id: OrderId, state: State) -> Result<bool, StoreError> {
     let (state, release_cause) = state_words(state);
     let written = sqlx::query!(
         r#"
         insert into reservation (order_id, state, release_cause, expires_at)
-        values ($1, $2, $3, $4)
+        values ($1, $2, $3, now())
         on conflict (order_id) do nothing
         "#,
         order_id.as_uuid(),
         state,
         release_cause,
-        now,
     )
     .execute(conn)
     .await?;

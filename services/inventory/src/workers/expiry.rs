@@ -7,7 +7,6 @@ use std::future::Future;
 use std::time::Duration;
 
 use chassis::client::Dependency;
-use chrono::Utc;
 use contracts::order::v1::order_service_client::OrderServiceClient;
 use contracts::order::v1::{GetOrderFateRequest, OrderFate};
 use ids::OrderId;
@@ -99,8 +98,7 @@ pub async fn release_ended<O: Orders>(
 ) -> Result<usize, StoreError> {
     let mut released = 0;
     loop {
-        let now = Utc::now();
-        let due = store::claim_expired(pool, now, now + EXTENSION, BATCH).await?;
+        let due = store::claim_expired(pool, EXTENSION, BATCH).await?;
         let is_last = due.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
         for order_id in due {
             if token.is_cancelled() {
@@ -124,7 +122,7 @@ pub async fn release_ended<O: Orders>(
 /// A transaction for each, as two in one would lock the stock of one after that of the other.
 async fn let_go(pool: &PgPool, order_id: OrderId) -> Result<(), StoreError> {
     let mut transaction = chassis::database::begin(pool).await?;
-    let outcome = store::apply(&mut transaction, Event::FateEnded, order_id, Utc::now()).await?;
+    let outcome = store::apply(&mut transaction, Event::FateEnded, order_id).await?;
     sabotage::crash_point("inventory.expire.before-commit").await;
     transaction.commit().await?;
     sabotage::crash_point("inventory.expire.after-commit").await;

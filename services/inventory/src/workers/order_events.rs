@@ -11,7 +11,6 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use contracts::order::v1::{OrderCancelled, OrderPlaced};
 use ids::OrderId;
 use outbox::{HandleError, Handler, Received};
@@ -60,7 +59,7 @@ impl Handler for OrderEvents {
         let order_id: OrderId = order_id
             .parse()
             .map_err(|error| HandleError::Poison(format!("order_id of event {}: {error}", event.id)))?;
-        let outcome = store::apply(conn, happened, order_id, Utc::now()).await.map_err(handle_error)?;
+        let outcome = store::apply(conn, happened, order_id).await.map_err(handle_error)?;
         outcome.map_err(|refusal| refused(order_id, refusal))?;
         Ok(())
     }

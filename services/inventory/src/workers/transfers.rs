@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -51,8 +50,7 @@ enum Outcome {
 pub async fn finish_due<P: Peer>(pool: &PgPool, peer: &P, token: &CancellationToken) -> Result<usize, StoreError> {
     let mut credited = 0;
     loop {
-        let now = Utc::now();
-        let due = store::claim_abandoned(pool, now, now + CLAIM, BATCH).await?;
+        let due = store::claim_abandoned(pool, CLAIM, BATCH).await?;
         if due.is_empty() {
             return Ok(credited);
         }

@@ -50,7 +50,7 @@ async fn a_reserve_that_comes_after_its_release_is_refused(_: PgPoolOptions, opt
     let order = order_of(&[("a", 2)]);
 
     let mut transaction = east.pool.begin().await.unwrap();
-    let released = store::apply(&mut transaction, Event::ReleaseRequested, order.order_id, order.expires_at).await;
+    let released = store::apply(&mut transaction, Event::ReleaseRequested, order.order_id).await;
     transaction.commit().await.unwrap();
     assert!(matches!(released.unwrap(), Ok(Transition::To(State::Released(_), Move::NONE))));
 
@@ -175,7 +175,7 @@ async fn reserves_releases_sales_and_grants_never_deadlock(_: PgPoolOptions, opt
                     assert!(store::reserve(&east.pool, &order).await.unwrap());
                     let event = if index % 4 == 0 { Event::OrderPlaced } else { Event::ReleaseRequested };
                     let mut transaction = east.pool.begin().await.unwrap();
-                    let applied = store::apply(&mut transaction, event, order.order_id, order.expires_at).await;
+                    let applied = store::apply(&mut transaction, event, order.order_id).await;
                     applied.unwrap().unwrap();
                     transaction.commit().await.unwrap();
                 }

@@ -12,7 +12,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use ids::{CustomerId, IdempotencyKey, OrderId};
 use tokio::time::Instant;
 use tonic::async_trait;
@@ -97,7 +96,7 @@ impl OneIntention {
             _ if is_undecided => Some(AGAIN),
             // With an order there is nothing more to learn: there is one per request.
             _ if theirs.is_some() => None,
-            Some(first) if Utc::now() >= first + TOLD_ONCE_MORE_AFTER => None,
+            Some(first) if store.clock().now() >= first + TOLD_ONCE_MORE_AFTER => None,
             _ => Some(TOLD_ONCE_MORE_AFTER),
         };
         store.told_home(told.order, again).await

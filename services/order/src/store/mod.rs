@@ -19,6 +19,7 @@ mod returns;
 mod row;
 mod ship;
 
+use chassis::database::DatabaseClock;
 use ids::Region;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
@@ -60,12 +61,18 @@ pub struct Store {
     pool: PgPool,
     /// The home region of the orders made here.
     region: Region,
+    clock: DatabaseClock,
 }
 
 impl Store {
     /// A store over `pool` for the orders of `region`.
-    pub const fn new(pool: PgPool, region: Region) -> Self {
-        Self { pool, region }
+    pub fn new(pool: PgPool, region: Region) -> Self {
+        Self { pool, region, clock: DatabaseClock::unread() }
+    }
+
+    /// The clock that orders go by.
+    pub const fn clock(&self) -> &DatabaseClock {
+        &self.clock
     }
 
     /// The home region of the orders made here.

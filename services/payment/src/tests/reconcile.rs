@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chassis::database::DatabaseClock;
 use ids::OrderId;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -334,7 +335,13 @@ async fn the_worker_writes_down_what_differs(pool: PgPool) {
     let reconciler =
         Reconciler::new(books.world.store().clone(), client(&books.psp.url, never_opens()), Duration::ZERO);
     let token = CancellationToken::new();
-    let worker = tokio::spawn(workers::reconcile(Arc::new(reconciler), Duration::from_millis(50), HOUR, token.clone()));
+    let worker = tokio::spawn(workers::reconcile(
+        Arc::new(reconciler),
+        DatabaseClock::unread(),
+        Duration::from_millis(50),
+        HOUR,
+        token.clone(),
+    ));
     let noted = async {
         while books
             .world

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use chassis::database::DatabaseClock;
 use hmac::{Hmac, Mac as _};
 use ids::OrderId;
 use serde_json::json;
@@ -29,7 +30,8 @@ fn signed(secret: &str, body: &str) -> String {
 
 async fn post(world: &World, signature: &str, body: &str) -> StatusCode {
     let secret = WebhookSecret::new(SECRET).unwrap();
-    let router = router(world.store().clone(), secret, Arc::new(Notify::new()));
+    let clock = DatabaseClock::unread();
+    let router = router(world.store().clone(), secret, clock, Arc::new(Notify::new()));
     let request = Request::post("/webhooks/psp").header("psp-signature", signature).body(Body::from(body.to_owned()));
     router.oneshot(request.unwrap()).await.unwrap().status()
 }

@@ -8,13 +8,14 @@ mod event;
 pub mod signature;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use chassis::database::DatabaseClock;
 use tokio::sync::Notify;
 
 use self::event::Event;
@@ -30,19 +31,20 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 struct Receiver {
     store: Store,
     secret: Arc<WebhookSecret>,
+    clock: DatabaseClock,
     wake: Arc<Notify>,
 }
 
-/// `POST /webhooks/psp`. `wake`: told when a hint made work due.
+/// `POST /webhooks/psp`. `wake`: told when a hint made work due. `clock`: what the age of a signature is taken by.
 ///
 /// Answers 200 for what is genuine, also when it means nothing to us; 400 for a genuine one that is not an event; 401 for one
 /// without a good signature; 503, so that the provider sends it again, when the store fails.
-pub fn router(store: Store, secret: WebhookSecret, wake: Arc<Notify>) -> Router {
+pub fn router(store: Store, secret: WebhookSecret, clock: DatabaseClock, wake: Arc<Notify>) -> Router {
     Router::new()
         .route("/webhooks/psp", post(receive))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
-        .with_state(Receiver { store, secret: Arc::new(secret), wake })
+        .with_state(Receiver { store, secret: Arc::new(secret), clock, wake })
 }
 
 async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
@@ -54,8 +56,7 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
 impl Receiver {
     async fn receive(&self, headers: &HeaderMap, body: &[u8]) -> (StatusCode, &'static str) {
         let header = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        if let Err(error) = self.secret.verify(header, body, now) {
+        if let Err(error) = self.secret.verify(header, body, self.clock.since_epoch()) {
             tracing::warn!(%error, "a webhook was not believed");
             return (StatusCode::UNAUTHORIZED, "unverified");
         }

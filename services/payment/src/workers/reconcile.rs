@@ -1,20 +1,22 @@
 //! Compares our books with the provider's, again and again.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use chassis::database::DatabaseClock;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::psp::Statement;
 use crate::reconcile::{ReconcileError, Reconciler};
 
-/// Compares the last `window` every `every` until `token` is cancelled. What differs is a row, a metric and a line of the log.
+/// Compares the last `window`, by `clock`, every `every` until `token` is cancelled. What differs is a row, a metric and a line of the log.
 ///
 /// # Errors
 /// Never: a run that fails is told of and done again.
 pub async fn reconcile<P: Statement>(
     reconciler: Arc<Reconciler<P>>,
+    clock: DatabaseClock,
     every: Duration,
     window: Duration,
     token: CancellationToken,
@@ -26,8 +28,7 @@ pub async fn reconcile<P: Statement>(
             _ = tick.tick() => {}
             () = token.cancelled() => return Ok(()),
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let run = reconciler.run(reconciler.span(now, window));
+        let run = reconciler.run(reconciler.span(clock.since_epoch(), window));
         let outcome = tokio::select! {
             report = run => match report {
                 Ok(report) if report.agrees() => "agrees",

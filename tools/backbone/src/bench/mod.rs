@@ -8,6 +8,7 @@ pub mod aim;
 mod checkout;
 mod crdt;
 pub mod document;
+mod elsewhere;
 mod idle;
 pub mod machine;
 mod memory;
@@ -71,6 +72,8 @@ enum Benchmark {
     Replay,
     /// The highest rate of checkouts, beside what the databases could do.
     Checkout,
+    /// An order placed at its shopper's home and in the other region.
+    Elsewhere,
     /// Carts crossing regions: how soon an add is there, and how fast the backlog of a cut drains.
     Replication,
     /// Events: from a commit to its effect, beside Debezium where `deploy/debezium/fetch` has put it, and a long outbox. Needs
@@ -113,6 +116,9 @@ pub async fn run(run_dir: &Path, args: &BenchArgs) -> anyhow::Result<ExitCode> {
         measure_replay(layout, args, &machine).await?;
     }
     let mut is_good = !wanted(Benchmark::Checkout) || measure_checkout(layout, args, &machine).await?;
+    if wanted(Benchmark::Elsewhere) {
+        measure_elsewhere(layout, args, &machine).await?;
+    }
     if wanted(Benchmark::Replication) {
         is_good &= measure_replication(layout, args, &machine).await?;
     }
@@ -174,6 +180,14 @@ async fn measure_checkout(layout: &Layout, args: &BenchArgs, machine: &Machine) 
     let measured_with = machine.measured_with(&format!("backbone bench --seconds {}", args.seconds));
     replace_section(&args.out, "checkout", &checkout::section(&measured_with, &report))?;
     Ok(report.is_good())
+}
+
+async fn measure_elsewhere(layout: &Layout, args: &BenchArgs, machine: &Machine) -> anyhow::Result<()> {
+    let measured = elsewhere::measure(layout, &deployment(layout).find()?).await?;
+    write_json(&layout.run_dir.join("bench-elsewhere.json"), &measured)?;
+    let measured_with = machine.measured_with("backbone bench --only elsewhere");
+    replace_section(&args.out, "elsewhere", &elsewhere::section(&measured_with, &measured))?;
+    Ok(())
 }
 
 /// Whether everything that was acknowledged arrived.

@@ -40,7 +40,7 @@ pub use down::down;
 pub use error::PlatformError;
 pub use kafka::TOPICS;
 pub use layout::{InvalidPrefix, Layout, Prefix, Settings};
-pub use part::{PartName, Zone};
+pub use part::{Part, PartName, Zone};
 pub use plan::Scope;
 pub use replication::summary as replication;
 pub use services::Service;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use ids::{CartId, CustomerId, OrderId};
 use replication::{Position, ReplicaId};
 use sqlx::{PgConnection, PgExecutor, PgPool};
@@ -232,17 +231,17 @@ pub async fn grown_to(
     received(connection, replica).await
 }
 
-/// Trims at most `limit` operations that are older than `before` and that every one of `replicas` has, and as many that came from
+/// Trims at most `limit` operations that are older than `remembered_for` and that every one of `replicas` has, and as many that came from
 /// elsewhere and are older. Returns how many went.
 ///
-/// What is trimmed is no longer recognised when it is repeated, so `before` is how long a client may repeat a request.
+/// What is trimmed is no longer recognised when it is repeated, so `remembered_for` is how long a client may repeat a request.
 ///
 /// # Errors
 /// [`StoreError::Database`].
 pub async fn trim(
     database: impl PgExecutor<'_>,
     replicas: &[ReplicaId],
-    before: DateTime<Utc>,
+    remembered_for: Duration,
     limit: i64,
 ) -> Result<u64, StoreError> {
     let replicas: Vec<i16> = replicas.iter().map(|replica| i16::from(replica.0)).collect();
@@ -254,7 +253,7 @@ pub async fn trim(
            ), shipped as (
                delete from cart_operation using (
                    select o.cart_id, o.operation_key from cart_operation o, acked
-                   where o.origin is null and o.created_at < $2
+                   where o.origin is null and o.created_at < now() - make_interval(secs => $2)
                        and (o.transaction_id, o.position) <= (acked.through[1]::text::xid8, acked.through[2])
                    order by o.transaction_id, o.position
                    limit $3
@@ -268,7 +267,7 @@ pub async fn trim(
            ), foreign_gone as (
                delete from cart_operation using (
                    select o.cart_id, o.operation_key from cart_operation o
-                   where o.origin is not null and o.created_at < $2
+                   where o.origin is not null and o.created_at < now() - make_interval(secs => $2)
                    order by o.created_at
                    limit $3
                ) as old
@@ -277,7 +276,7 @@ pub async fn trim(
            )
            select (select count(*) from shipped) + (select count(*) from foreign_gone) as "trimmed!""#,
         &replicas,
-        before,
+        remembered_for.as_secs_f64(),
         limit,
     );
     Ok(unsigned(trimmed.fetch_one(database).await?))

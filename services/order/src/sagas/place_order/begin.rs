@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use chassis::retry::Backoff;
 use chassis::trace_context::current_traceparent;
-use chrono::Utc;
 use ids::OrderId;
 use sabotage::crash_point;
 use tokio::time::Instant;
@@ -51,7 +50,8 @@ impl PlaceOrder {
             return Err(PlaceError::Elsewhere(cut.order));
         }
         let (id, parties) = (cut.order, (request.customer, request.cart));
-        let pending = Order::pending(id, self.store.region(), parties, cut.lines, request.delivery.clone(), Utc::now());
+        let now = self.store.clock().now();
+        let pending = Order::pending(id, self.store.region(), parties, cut.lines, request.delivery.clone(), now);
         let order = match pending {
             Ok(order) => order,
             Err(unorderable) => return Err(self.turn_away(request, id, unorderable.into(), until).await),
@@ -102,7 +102,8 @@ impl PlaceOrder {
     async fn cut_cart(&self, request: &PlaceRequest, until: Instant) -> Result<Cut, PlaceError> {
         let within = call_deadline(until.saturating_duration_since(Instant::now()), 1);
         crash_point("order.cut-cart.before-call").await;
-        let cut = self.callees.cart.begin_checkout(request, OrderId::generate_in(self.store.region()), within).await;
+        let id = OrderId::generate_at(self.store.region(), self.store.clock().since_epoch());
+        let cut = self.callees.cart.begin_checkout(request, id, within).await;
         crash_point("order.cut-cart.after-call").await;
         cut.map_err(|error| match error {
             CallError::Refused(refusal) => PlaceError::Refused(refusal),

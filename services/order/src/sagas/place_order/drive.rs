@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chassis::retry::Backoff;
-use chrono::Utc;
 use saga::{Duty, Event, State};
 use tokio::time::Instant;
 
@@ -100,7 +99,7 @@ impl PlaceOrder {
     /// Whether the order's time is over before `step`. The cut is done and the pivot takes no time, so they are never given up.
     fn is_too_late(&self, placing: &Placing, step: Step) -> bool {
         let waits = matches!(step, Step::ReserveStock | Step::AuthorisePayment);
-        waits && Utc::now() >= placing.order.placement_deadline(self.settings.placement_limit)
+        waits && self.store.clock().now() >= placing.order.placement_deadline(self.settings.placement_limit)
     }
 
     /// Writes a change of direction before anything is done in the new direction. Steps forward need no write (see the essay in

@@ -6,7 +6,7 @@ use ids::{EventId, OrderId, Region};
 
 use super::databases::cart::Checkout;
 use super::databases::inventory::{Reservation, TransferIn, TransferOut};
-use super::databases::order::{Action, Line, Order, OrderRows, Return};
+use super::databases::order::{Action, Line, Order, OrderRows, Return, Twins};
 use super::databases::outbox::Waiting;
 use super::databases::payment::{Entry, Payment, Refund, Webhook};
 use super::events::Record;
@@ -22,11 +22,15 @@ pub struct Facts {
     pub now: DateTime<Utc>,
     pub order_id: OrderId,
     pub home: Region,
+    /// Another region that has an order under this id, which none may.
+    pub also_in: Option<Region>,
     pub order: Order,
     pub lines: Vec<Line>,
     pub returns: Vec<Return>,
     /// What people did to it.
     pub actions: Vec<Action>,
+    /// It, and another order of the same request.
+    pub twins: Vec<In<Twins>>,
     pub checkouts: Vec<In<Checkout>>,
     pub reservations: Vec<In<Reservation>>,
     pub transfers_in: Vec<In<TransferIn>>,
@@ -89,10 +93,12 @@ impl Facts {
             now,
             order_id,
             home,
+            also_in: None,
             order,
             lines,
             returns,
             actions,
+            twins: Vec::new(),
             checkouts: Vec::new(),
             reservations: Vec::new(),
             transfers_in: Vec::new(),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::databases::{cart, inventory, order, outbox, payment};
 use super::facts::{Facts, In};
-use super::find::find;
+use super::find::{Found, find};
 use super::wanted::Wanted;
 use super::{events, ledger, logs};
 use crate::audit::sources::Read;
@@ -43,11 +43,12 @@ impl Lost<'_> {
 /// # Errors
 /// There is no such order, more than one, or none is found and a region's orders cannot be read.
 pub async fn gather(layout: &Layout, wanted: &Wanted) -> anyhow::Result<Facts> {
-    let (home, id) = find(layout, wanted).await?;
+    let Found { id, home, also_in } = find(layout, wanted).await?;
     let mut readings = 0;
     loop {
         // Databases before topics: an event that has just left its outbox is in Kafka then, and nowhere missing.
         let mut facts = stored(layout, home, id).await?;
+        facts.also_in = also_in;
         witnessed(layout, &mut facts).await;
         facts.moved = mark(&facts) != mark(&stored(layout, home, id).await?);
         readings += 1;
@@ -60,16 +61,18 @@ pub async fn gather(layout: &Layout, wanted: &Wanted) -> anyhow::Result<Facts> {
 
 /// A text that changes with every step of the order.
 fn mark(facts: &Facts) -> String {
-    let Facts { order, returns, checkouts, reservations, transfers_in, payments, refunds, entries, waiting, .. } =
-        facts;
+    let Facts {
+        order, returns, twins, checkouts, reservations, transfers_in, payments, refunds, entries, waiting, ..
+    } = facts;
     let of_order = (&order.state, order.captured, order.refunded_minor, order.ship_at, order.parked_at);
     let of_returns: Vec<&String> = returns.iter().map(|one| &one.state).collect();
-    let stores = (checkouts, reservations, transfers_in, payments, refunds, entries, waiting);
+    let stores = (twins, checkouts, reservations, transfers_in, payments, refunds, entries, waiting);
     format!("{of_order:?} {of_returns:?} {stores:?}")
 }
 
 /// What a region's databases and outboxes have under the order's id.
 struct Stored {
+    twins: Read<Vec<order::Twins>>,
     checkout: Read<Option<cart::Checkout>>,
     stock: Read<(Option<inventory::Reservation>, Vec<inventory::TransferIn>)>,
     money: Read<payment::Payments>,
@@ -81,20 +84,22 @@ impl Stored {
     async fn read(layout: &Layout, region: Region, id: Uuid) -> Self {
         let outbox =
             async |service| snapshot(layout, region, service, async |conn| outbox::read(conn, service, id).await).await;
-        let (checkout, stock, money, orders, payments) = tokio::join!(
+        let (twins, checkout, stock, money, orders, payments) = tokio::join!(
+            snapshot(layout, region, "order", async |conn| order::twins(conn, id).await),
             snapshot(layout, region, "cart", async |conn| cart::read(conn, id).await),
             snapshot(layout, region, "inventory", async |conn| inventory::read(conn, id).await),
             snapshot(layout, region, "payment", async |conn| payment::read(conn, id).await),
             outbox("order"),
             outbox("payment"),
         );
-        Self { checkout, stock, money, waiting: [orders, payments] }
+        Self { twins, checkout, stock, money, waiting: [orders, payments] }
     }
 
     fn note(self, region: Region, facts: &mut Facts) {
         let mut lost = Lost(&mut facts.unread);
         let (reservation, transfers) = lost.unless(self.stock);
         let payment::Payments { payment, refunds, entries } = lost.unless(self.money);
+        facts.twins.extend(lost.unless(self.twins).into_iter().map(|is| In { region, is }));
         facts.checkouts.extend(lost.unless(self.checkout).map(|is| In { region, is }));
         facts.reservations.extend(reservation.map(|is| In { region, is }));
         facts.transfers_in.extend(transfers.into_iter().map(|is| In { region, is }));

@@ -2,7 +2,8 @@
 
 use money::{Currency, Money};
 
-use super::facts::Facts;
+use super::databases::order::Twins;
+use super::facts::{Facts, In};
 
 /// Lines of the order told one by one; an order may have 1,500.
 const LINES_MAX: usize = 5;
@@ -12,11 +13,10 @@ const ITEMS_MAX: usize = 160;
 /// Names and what there is to say of each.
 pub fn of(facts: &Facts) -> Vec<(&'static str, String)> {
     let order = &facts.order;
-    let mut heading = vec![
-        ("state", state(facts)),
-        ("request", format!("key {:?}, from cart {}", order.idempotency_key, order.cart_id)),
-        ("total", money(order.total_minor, &order.currency)),
-    ];
+    let mut heading = vec![("state", state(facts))];
+    heading.extend(twins(facts).into_iter().map(|twin| ("twin", twin)));
+    heading.push(("request", format!("key {:?}, from cart {}", order.idempotency_key, order.cart_id)));
+    heading.push(("total", money(order.total_minor, &order.currency)));
     heading.extend(lines(facts).into_iter().map(|line| ("", line)));
     heading.push(("saga", saga(facts)));
     if let Some(reason) = &order.refusal_reason {
@@ -33,6 +33,24 @@ pub fn of(facts: &Facts) -> Vec<(&'static str, String)> {
 fn state(facts: &Facts) -> String {
     let captured = if facts.order.captured { ", captured" } else { "" };
     format!("{}{captured}, home {}", facts.order.state, facts.order.home_region)
+}
+
+/// Both regions may make an order of one request while they cannot talk; then one stands.
+fn twins(facts: &Facts) -> Vec<String> {
+    let told = |one: &In<Twins>| {
+        let Twins { order_id, by_order_id, undone_at } = &one.is;
+        let undone = match undone_at {
+            Some(at) => format!("undone since {}", clock(*at)),
+            None => "still to be undone".to_owned(),
+        };
+        match *order_id == facts.order_id.as_uuid() {
+            true => format!("{by_order_id}, made of the same request, stands in its place; this one is {undone}"),
+            false => {
+                format!("stands in the place of {order_id} of {}, made of the same request and {undone}", one.region)
+            }
+        }
+    };
+    facts.twins.iter().map(told).collect()
 }
 
 fn lines(facts: &Facts) -> Vec<String> {
@@ -156,6 +174,20 @@ mod tests {
             "by nobody: nothing is left to drive; fencing token 1; 0 turns did not reach the end"
         );
         assert_eq!(said(&facts, "trace"), format!("{}  the request", "ab".repeat(16)));
+    }
+
+    #[test]
+    fn two_orders_of_one_request_name_each_other() {
+        let mut facts = captured();
+        let (this, other) = (facts.order_id.as_uuid(), uuid::Uuid::from_u128(7));
+        let twins = |order_id, by_order_id| In {
+            region: ids::Region::West,
+            is: Twins { order_id, by_order_id, undone_at: None },
+        };
+        facts.twins = vec![twins(this, other)];
+        assert!(said(&facts, "twin").starts_with(&format!("{other}, made of the same request, stands in its place")));
+        facts.twins = vec![twins(other, this)];
+        assert!(said(&facts, "twin").starts_with(&format!("stands in the place of {other} of west")));
     }
 
     #[test]

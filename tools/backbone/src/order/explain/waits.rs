@@ -6,6 +6,7 @@
 use ids::Region;
 use serde::Serialize;
 
+use super::databases::order::Twins;
 use super::facts::{Event, Facts, In};
 use super::heading::{clock, money, span};
 use crate::dlq::Letter;
@@ -27,13 +28,33 @@ const DECIDE: &str = "a person must decide, with backbone order retry or backbon
 
 /// Judges.
 pub fn verdict(facts: &Facts) -> Verdict {
-    let parts = [order, returns, payments, stock, carts, outboxes, events, letters];
+    let parts = [one_home, order, twins, returns, payments, stock, carts, outboxes, events, letters];
     let waits: Vec<String> = parts.iter().flat_map(|part| part(facts)).collect();
     match waits.is_empty() {
         false => Verdict::Waits(waits),
         true if facts.unread.is_empty() => Verdict::Settled,
         true => Verdict::Unknown,
     }
+}
+
+fn one_home(facts: &Facts) -> Vec<String> {
+    let told = |other| {
+        let home = facts.home;
+        format!(
+            "a person: {other} has an order under this id too, and only its home, {home}, may; compare what each charged and shipped \
+             (backbone audit), and settle the second charge with the provider"
+        )
+    };
+    facts.also_in.map(told).into_iter().collect()
+}
+
+fn twins(facts: &Facts) -> Vec<String> {
+    let open = facts.twins.iter().map(|one| &one.is).filter(|one| one.undone_at.is_none());
+    let told = |one: &Twins| match one.order_id == facts.order_id.as_uuid() {
+        true => format!("itself to be undone: {}, made of the same request, stands in its place", one.by_order_id),
+        false => format!("{}, made of the same request, to be undone", one.order_id),
+    };
+    open.map(told).collect()
 }
 
 fn order(facts: &Facts) -> Vec<String> {

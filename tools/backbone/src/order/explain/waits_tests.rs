@@ -32,6 +32,27 @@ fn what_cannot_be_read_leaves_it_open_and_what_is_known_to_be_missing_does_not()
 }
 
 #[test]
+fn an_order_that_both_regions_have_waits_for_a_person() {
+    let waits = waits(|facts| facts.also_in = Some(ids::Region::West));
+    assert!(
+        matches!(waits.as_slice(), [one] if one.starts_with("a person: west has an order under this id too")),
+        "{waits:?}"
+    );
+}
+
+#[test]
+fn the_later_of_two_orders_of_a_request_waits_until_it_is_undone() {
+    let other = uuid::Uuid::from_u128(7);
+    let twins = |facts: &mut Facts, undone_at| {
+        let is = Twins { order_id: facts.order_id.as_uuid(), by_order_id: other, undone_at };
+        facts.twins.push(In { region: facts.home, is });
+    };
+    let open = waits(|facts| twins(facts, None));
+    assert_eq!(open, [format!("itself to be undone: {other}, made of the same request, stands in its place")]);
+    assert_eq!(waits(|facts| twins(facts, Some(facts.now))), ["Settled"]);
+}
+
+#[test]
 fn an_undecided_order_waits_for_its_driver_or_for_an_operator() {
     let pending = |facts: &mut Facts| {
         *facts = super::super::sample::pending();

@@ -70,6 +70,16 @@ pub struct Action {
 /// An order with its lines, its returns and what people did to it.
 pub type OrderRows = (Order, Vec<Line>, Vec<Return>, Vec<Action>);
 
+/// Two orders of one request, as the region of the later one keeps them.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Twins {
+    /// The later one.
+    pub order_id: Uuid,
+    /// The one that stands.
+    pub by_order_id: Uuid,
+    pub undone_at: Option<DateTime<Utc>>,
+}
+
 /// Ids of up to `limit` orders from `first` to `last`.
 ///
 /// # Errors
@@ -81,6 +91,20 @@ pub async fn find(conn: &mut PgConnection, first: Uuid, last: Uuid, limit: i64) 
     .bind(first)
     .bind(last)
     .bind(limit)
+    .fetch_all(conn)
+    .await
+}
+
+/// The order, and another one of the same request, as far as this region undoes one of them.
+///
+/// # Errors
+/// What the server said.
+pub async fn twins(conn: &mut PgConnection, order: Uuid) -> Result<Vec<Twins>, sqlx::Error> {
+    sqlx::query_as(
+        "select order_id, by_order_id, settled_at as undone_at from superseded_order
+         where order_id = $1 or by_order_id = $1 order by order_id",
+    )
+    .bind(order)
     .fetch_all(conn)
     .await
 }
