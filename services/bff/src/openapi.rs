@@ -14,8 +14,9 @@ use crate::resources::{cart_events, carts, delivery_address, lines, offers, orde
 #[openapi(
     info(
         title = "Marketplace Backbone",
-        description = "Carts and orders. Errors are application/problem+json; look at `code`. Every request that changes \
-                       something takes an Idempotency-Key: repeating it returns the first outcome."
+        description = "Carts and orders. Errors are application/problem+json; look at `code`. Any region may be asked. A request that changes \
+                       a cart, places an order or returns goods takes an Idempotency-Key: repeating it, in either region, returns the first \
+                       outcome. Cancelling again is cancelling once."
     ),
     paths(
         sessions::create, offers::list, offers::read, carts::create, carts::read, cart_events::watch, lines::add, lines::set_quantity,

@@ -160,7 +160,13 @@ async fn an_order_that_does_not_cost_what_was_shown_is_refused_and_takes_nothing
     assert_eq!(reason(&shopper.begin(request.clone()).await.unwrap_err()), "INVALID_REQUEST");
     assert_eq!(shopper.get().await.version, seen.version);
     request.expected_total = total(500, "GBP");
-    assert_eq!(ordered(&shopper.begin(request).await.unwrap()), [("offer-1", 2)]);
+    assert_eq!(ordered(&shopper.begin(request.clone()).await.unwrap()), [("offer-1", 2)]);
+    // The first answer is for what it named, and for nothing else.
+    assert_eq!(ordered(&shopper.begin(request.clone()).await.unwrap()), [("offer-1", 2)]);
+    for other in [total(499, "GBP"), None] {
+        request.expected_total = other;
+        assert_eq!(reason(&shopper.begin(request.clone()).await.unwrap_err()), "IDEMPOTENCY_KEY_REUSED");
+    }
 }
 
 /// While the provider is away no order is decided: 33 sets of one line, each held by an order of its own.

@@ -15,6 +15,7 @@ mod one_request;
 mod orders;
 mod outages;
 mod replay;
+mod spine;
 mod wan;
 
 use libtest_mimic::Trial;
@@ -36,6 +37,7 @@ pub fn all(scenarios: &Scenarios) -> Vec<Trial> {
         clocks::scenarios,
         drill::scenarios,
         dlq::scenarios,
+        spine::scenarios,
         explain::scenarios,
         one_effect::scenarios,
         replay::scenarios,

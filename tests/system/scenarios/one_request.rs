@@ -105,6 +105,9 @@ async fn cut_off(deployment: Arc<Deployment>) -> Result<()> {
             west.post(&format!("{path}/cancel"), json!({})).await?,
             west.post(&format!("{path}/returns"), json!({"lines": [{"offer_id": offer, "quantity": 1}]})).await?,
         ];
+        // It had been done, so no answer may say that nothing was.
+        let repeated = answers[0].body["detail"].as_str().unwrap_or_default();
+        ensure!(repeated.contains("may have been done there"), "{repeated}");
         for answer in answers {
             answer.expect_problem(503, "HOME_REGION_UNREACHABLE")?;
             ensure!(answer.body["detail"].as_str().is_some_and(|detail| detail.contains("east")), "{}", answer.body);

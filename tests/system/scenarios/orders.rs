@@ -33,7 +33,12 @@ async fn placed_shipped_captured(deployment: Arc<Deployment>) -> Result<()> {
     for region in Region::ALL {
         let shopper = deployment.shopper(region).await?;
         let (cart_id, version) = shopper.cart_with(&[(&offer, 2)]).await?;
-        let order = shopper.post("/v1/orders", order_body(&cart_id, &version, "tok_visa")).await?.expect(201)?;
+        let mut body = order_body(&cart_id, &version, "tok_visa");
+        body["total"] = json!({"minor_units": 2_499, "currency": "GBP"});
+        shopper.post("/v1/orders", body.clone()).await?.expect_problem(409, "CART_TOTAL_CHANGED")?;
+        // As the cart shows it.
+        body["total"] = shopper.get(&format!("/v1/carts/{cart_id}")).await?.expect(200)?["total"].clone();
+        let order = shopper.post("/v1/orders", body).await?.expect(201)?;
         ensure!(order["state"] == "placed", "{order}");
         ensure!(order["total"]["minor_units"] == 2_500, "{order}");
         ensure!(order["home_region"] == region.name(), "{order}");

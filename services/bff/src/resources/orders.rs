@@ -89,13 +89,15 @@ pub struct PlaceOrder {
     total: Option<Amount>,
 }
 
-/// An amount of money that a client names.
+/// An amount of money that a client names, as it is shown.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Amount {
     minor_units: i64,
+    /// `currency_code` is taken too: it was called so in requests before.
+    #[serde(alias = "currency_code")]
     #[schema(example = "GBP")]
-    currency_code: String,
+    currency: String,
 }
 
 /// Where the goods go.
@@ -208,7 +210,11 @@ pub(super) fn order(wire: Option<wire::Order>) -> Result<Order, Missing> {
         (status = 201, description = "The order stands", body = Order),
         (status = 202, description = "An outcome, usually the card's, is still unknown: read the order to learn it", body = Order),
         (status = 402, description = "The card was declined", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The cart has moved on, or lines are out of stock", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The cart has moved on (`CART_VERSION_STALE`) or costs something else than the total that was named (`CART_TOTAL_CHANGED`), \
+            holds two currencies (`MIXED_CURRENCIES`) or too many orders that are undecided (`TOO_MANY_CHECKOUTS`), or lines are out of stock", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing is known yet; repeat the request after `Retry-After`: the cart's version is still on its way here \
+            (`CART_VERSION_AHEAD`), or the shopper's home region alone can answer and is cut off (`HOME_REGION_UNREACHABLE`, which says whether it \
+            may have been done)", body = Problem, content_type = "application/problem+json"),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn place(
@@ -224,21 +230,22 @@ pub(crate) async fn place(
         cart_version: body.cart_version,
         card_token: body.card_token,
         delivery: Some(body.delivery.into()),
-        expected_total: body.total.map(|total| contracts::money::v1::Money {
-            minor_units: total.minor_units,
-            currency_code: total.currency_code,
-        }),
+        expected_total: body
+            .total
+            .map(|total| contracts::money::v1::Money { minor_units: total.minor_units, currency_code: total.currency }),
     };
     let order = order(bff.backends.orders.place_order(request).await?.order)?;
     let status = if order.state == OrderState::Pending { StatusCode::ACCEPTED } else { StatusCode::CREATED };
     Ok((status, [(LOCATION, format!("/v1/orders/{}", order.order_id))], Answer(order)))
 }
 
-/// Reads an order.
+/// Reads an order, in whichever region.
 #[utoipa::path(get, path = "/v1/orders/{order_id}", tag = "orders",
     params(("order_id" = String, Path, description = "The order")),
     responses(
         (status = 200, description = "The order", body = Order),
+        (status = 503, description = "Its home alone can answer and is cut off (`HOME_REGION_UNREACHABLE`): repeat after `Retry-After`, in any region",
+            body = Problem, content_type = "application/problem+json"),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn read(
@@ -252,7 +259,7 @@ pub(crate) async fn read(
 
 /// Lists the session's orders, newest first.
 #[utoipa::path(get, path = "/v1/orders", tag = "orders", params(Page), responses(
-    (status = 200, description = "At most page_size orders", body = OrderPage),
+    (status = 200, description = "At most page_size orders, of both regions; `unreachable_regions` names one that could not be asked", body = OrderPage),
     (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn list(
@@ -272,6 +279,8 @@ pub(crate) async fn list(
     params(("order_id" = String, Path, description = "The order")),
     responses(
         (status = 200, description = "The cancelled order", body = Order),
+        (status = 503, description = "Its home alone can answer and is cut off (`HOME_REGION_UNREACHABLE`): repeat after `Retry-After`, in any region",
+            body = Problem, content_type = "application/problem+json"),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn cancel(

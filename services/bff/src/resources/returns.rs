@@ -55,6 +55,8 @@ pub struct Return {
     responses(
         (status = 201, description = "Paid back", body = Return),
         (status = 202, description = "Being paid back", body = Return),
+        (status = 503, description = "Its home alone can answer and is cut off (`HOME_REGION_UNREACHABLE`): repeat after `Retry-After`, in any region",
+            body = Problem, content_type = "application/problem+json"),
         (status = "default", description = "Refused", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn create(

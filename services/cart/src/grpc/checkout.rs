@@ -33,7 +33,11 @@ impl CartGrpc {
 
         self.editable()?;
         let operation_key = format!("checkout:{key}");
-        let request_digest = digest(&["checkout", &request.cart_version]);
+        // With its total, that a repeat which names another one is not answered with what the first one cut. Without one it is the digest
+        // of before there were totals.
+        let named = expected_total.map(|total| format!("{} {}", total.minor_units(), total.currency()));
+        let words = ["checkout", &request.cart_version].into_iter().chain(named.as_deref());
+        let request_digest = digest(&words.collect::<Vec<_>>());
         for race in 0..error::RACES_MAX {
             let row = self.cart_to_order(cart_id, owner_id, &version).await?;
             let current = check_version(&version, row.state.context());

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tonic::{Code, Request, Status};
 
 use super::error;
-use super::peer::{HANDED_ON, PeerOrders, is_unreachable, unreachable};
+use super::peer::{HANDED_ON, PeerOrders, is_unreachable, unanswered, unreachable};
 use super::service::answer_by;
 use crate::domain::{Decider, Link, Page, PageToken, PlaceRequest, Placement, merge};
 use crate::store::Store;
@@ -58,6 +58,8 @@ impl Homes {
         };
         match placement.decider() {
             Decider::Here => return Ok(None),
+            // What was handed on once may have been done.
+            Decider::Unreachable if seen.was_handed_on => return Err(unanswered(owner_home)),
             Decider::Unreachable => return Err(unreachable(owner_home)),
             Decider::Home => {}
         }
@@ -73,7 +75,7 @@ impl Homes {
     pub(super) async fn place_there(&self, wire: wire::PlaceOrderRequest) -> Result<wire::PlaceOrderResponse, Status> {
         let Some(peer) = &self.peer else { return Err(unreachable(self.here.peer())) };
         if peer.link() == Link::Down {
-            return Err(unreachable(peer.region()));
+            return Err(unanswered(peer.region()));
         }
         peer.place_order(wire, left()).await
     }
