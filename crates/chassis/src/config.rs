@@ -46,7 +46,7 @@ pub struct ServiceConfig {
     #[arg(long, env = "CONNECTIONS_MAX", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
     pub connections_max: u32,
 
-    /// The part, in percent, that one client address may hold of the connections, and for the bff of the requests in flight and of the
+    /// The part, in percent, that one client address may hold of the connections and of the requests in flight, and for the bff of the
     /// streams of events too. What is left is for everybody else. Behind a proxy, or with all clients at one address, every client has
     /// the proxy's: 100 leaves the bounds to the proxy then, which knows its clients. An IPv6 client is its network of 64 bits.
     #[arg(long, env = "CLIENT_SHARE_PERCENT", default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]

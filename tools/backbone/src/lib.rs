@@ -2,6 +2,7 @@
 //!
 //! Also a library, so that the whole-system tests drive the same platform that a user does.
 
+mod attribution;
 pub mod audit;
 pub mod bench;
 mod cart;

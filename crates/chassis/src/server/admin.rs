@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -13,7 +14,14 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Error, listen};
+use super::http::{CLIENT_SHARE_PERCENT, answer};
+use super::{ConnectionsMax, Error, listen, share};
+
+/// A few probes, a scraper and an operator are all who ask. Without a bound, whoever reaches the port and says nothing takes the
+/// process's file descriptors, and the port for customers accepts nobody any more.
+const CONNECTIONS_MAX: usize = 128;
+/// For an answer that is being written when the process ends.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Header of `/readyz`: the number of the process that answers.
 const PROCESS: HeaderName = HeaderName::from_static("x-process");
@@ -35,13 +43,9 @@ impl Admin {
     pub(super) fn start_on(listener: TcpListener) -> Self {
         let ready = Arc::new(AtomicBool::new(false));
         let token = CancellationToken::new();
-        let server =
-            axum::serve(listener, router(Arc::clone(&ready))).with_graceful_shutdown(token.clone().cancelled_owned());
-        tokio::spawn(async move {
-            if let Err(error) = server.await {
-                tracing::error!(%error, "admin server failed");
-            }
-        });
+        let max = ConnectionsMax { all: CONNECTIONS_MAX, per_client: share(CONNECTIONS_MAX, CLIENT_SHARE_PERCENT) };
+        // How it ends is nobody's concern: the process does, then.
+        tokio::spawn(answer(listener, router(Arc::clone(&ready)), max, token.clone(), GRACE));
         Self { ready, _ends: token.drop_guard() }
     }
 

@@ -23,7 +23,7 @@ impl Pace {
         Self { start: Duration::from_secs(3), bytes_per_second: 1_024, whole: Duration::from_secs(15) };
 
     /// Until when the next byte has to come, of a body that began to be read at `begin` and of which `received` bytes are there.
-    fn due(&self, begin: Instant, received: usize) -> Instant {
+    pub(super) fn due(&self, begin: Instant, received: usize) -> Instant {
         let earned = Duration::from_secs_f64(received as f64 / f64::from(self.bytes_per_second));
         begin + (self.start + earned).min(self.whole)
     }

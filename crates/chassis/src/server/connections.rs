@@ -163,6 +163,11 @@ impl State {
 }
 
 impl Connection {
+    /// Who is at the other end.
+    pub(super) const fn client(&self) -> ClientAddress {
+        self.client
+    }
+
     /// Ends the connection for another's sake, or for its own.
     pub(super) fn end(&self) -> CancellationToken {
         self.state.end.clone()

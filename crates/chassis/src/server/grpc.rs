@@ -94,7 +94,7 @@ impl GrpcServer {
         let health = self.add_health_and_reflection().await?;
         tokio::spawn(crate::conditions::tell(health.clone(), shutdown.clone()));
         let admin = Admin::start_on(admin_listener);
-        let layer = RequestLayer::new(self.config.requests_in_flight_max(), self.client_streams);
+        let layer = RequestLayer::new(&self.config, self.client_streams);
         let held = Connections::new(ConnectionsMax::from(&self.config));
         let incoming = connections(listener, shutdown.clone()).filter_map(move |(stream, peer)| {
             let watched =

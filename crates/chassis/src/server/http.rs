@@ -21,6 +21,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
@@ -43,7 +44,7 @@ const UNREAD_MAX: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_millis(500);
 /// Of a listener that is not told.
 const CONNECTIONS_MAX: usize = 4_096;
-const CLIENT_SHARE_PERCENT: u8 = 90;
+pub(super) const CLIENT_SHARE_PERCENT: u8 = 90;
 
 /// Serves a router, with the admin port beside it.
 #[derive(Debug)]
@@ -88,6 +89,20 @@ pub async fn serve_http_within(
     shutdown: CancellationToken,
     grace: Duration,
 ) {
+    match answer(listener, router, max, shutdown, grace).await {
+        Ok(()) => tracing::info!("drained"),
+        Err(_) => tracing::warn!(?grace, "grace is over, dropping what is in flight"),
+    }
+}
+
+/// [`serve_http_within`] that leaves it to the caller to say how it ended: an error when the grace was too short.
+pub(super) async fn answer(
+    listener: TcpListener,
+    router: Router,
+    max: ConnectionsMax,
+    shutdown: CancellationToken,
+    grace: Duration,
+) -> Result<(), Elapsed> {
     let held = Connections::new(max);
     let tracker = TaskTracker::new();
     let graceful = GracefulShutdown::new();
@@ -117,10 +132,7 @@ pub async fn serve_http_within(
         let _ = tokio::time::timeout(LINGER, tracker.wait()).await;
         graceful.shutdown().await;
     };
-    match tokio::time::timeout(grace, drained).await {
-        Ok(()) => tracing::info!("drained"),
-        Err(_) => tracing::warn!(?grace, "grace is over, dropping what is in flight"),
-    }
+    tokio::time::timeout(grace, drained).await
 }
 
 /// What answers the requests of one connection. The connection is busy from the end of a request's head to the end of its answer's body,

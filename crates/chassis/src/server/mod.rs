@@ -8,7 +8,6 @@ mod connections;
 mod first_message;
 mod grpc;
 mod http;
-mod in_flight;
 mod places;
 mod request;
 #[cfg(feature = "sabotage")]
@@ -20,7 +19,6 @@ pub use self::connections::ConnectionsMax;
 pub use self::grpc::GrpcServer;
 pub(crate) use self::grpc::HEADER_LIST_BYTES_MAX;
 pub use self::http::{HttpServer, serve_http, serve_http_within};
-pub use self::in_flight::{InFlight, InFlightLimit};
 pub use self::places::{Asker, Full, Place, Places, PlacesMax};
 
 use tokio::net::TcpSocket;

@@ -73,24 +73,36 @@ impl Places {
     /// [`Full`]: the narrowest bound that is reached, so that whoever is the cause is told so.
     pub fn enter(&self, asker: Asker) -> Result<Place, Full> {
         let mut held = locked(&self.held);
-        if holds(&held.by_session, asker.session) >= self.max.per_session {
-            return Err(Full::Session);
-        }
-        if holds(&held.by_address, asker.address) >= self.max.per_address {
-            return Err(Full::Address);
-        }
-        if held.all >= self.max.all {
-            return Err(Full::All);
-        }
+        held.room(self.max, asker)?;
         held.all += 1;
         asker.session.into_iter().for_each(|session| *held.by_session.entry(session).or_default() += 1);
         asker.address.into_iter().for_each(|address| *held.by_address.entry(address).or_default() += 1);
         Ok(Place { asker, held: Arc::clone(&self.held) })
     }
 
+    /// Whether `asker` would be given a place now.
+    ///
+    /// # Errors
+    /// As [`Places::enter`].
+    pub fn room(&self, asker: Asker) -> Result<(), Full> {
+        locked(&self.held).room(self.max, asker)
+    }
+
     /// Places that are taken.
     pub fn current(&self) -> usize {
         locked(&self.held).all
+    }
+}
+
+impl Held {
+    fn room(&self, max: PlacesMax, asker: Asker) -> Result<(), Full> {
+        if holds(&self.by_session, asker.session) >= max.per_session {
+            return Err(Full::Session);
+        }
+        if holds(&self.by_address, asker.address) >= max.per_address {
+            return Err(Full::Address);
+        }
+        if self.all >= max.all { Err(Full::All) } else { Ok(()) }
     }
 }
 

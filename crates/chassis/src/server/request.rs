@@ -17,8 +17,11 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use super::first_message;
-use super::in_flight::InFlightLimit;
+use super::body::Pace;
+use super::client::{ClientAddress, share};
+use super::first_message::{self, TooSlow};
+use super::places::{Asker, Full, Places, PlacesMax};
+use crate::config::ServiceConfig;
 use crate::{deadline, status, trace_context};
 
 type Request = http::Request<Body>;
@@ -36,21 +39,29 @@ const SHED_RETRY_AFTER: Duration = Duration::from_millis(100);
 const INCOMPLETE_PER_PLACE: usize = 2;
 /// As long as a message may be, here as in the decoders.
 const MESSAGE_BYTES_MAX: usize = limits::MESSAGE_BYTES_MAX;
+/// How slowly a request's first message may come. It is up to 64 times as large as a body of HTTP, so it may take as long as the caller
+/// waits, but it has to begin as soon and to come as fast: the caller says how long it waits, and could say the longest each time.
+const MESSAGE_PACE: Pace = Pace { whole: DEADLINE_MAX, ..Pace::PUBLIC };
 
 /// Wraps the services of a gRPC server.
 #[derive(Debug, Clone)]
 pub(super) struct RequestLayer {
-    limit: InFlightLimit,
-    incomplete: InFlightLimit,
+    in_flight: Places,
+    incomplete: Places,
     /// Methods whose first message is not waited for.
     client_streams: &'static [&'static str],
 }
 
 impl RequestLayer {
-    /// With so many places for requests in flight.
-    pub(super) fn new(in_flight_max: usize, client_streams: &'static [&'static str]) -> Self {
-        let incomplete = InFlightLimit::new(in_flight_max.saturating_mul(INCOMPLETE_PER_PLACE));
-        Self { limit: InFlightLimit::new(in_flight_max), incomplete, client_streams }
+    /// With as many places as `config` says, of which one client has its share.
+    pub(super) fn new(config: &ServiceConfig, client_streams: &'static [&'static str]) -> Self {
+        let places = |all: usize| {
+            // Who the sessions are is the handlers' business.
+            Places::new(PlacesMax { all, per_address: share(all, config.client_share_percent), per_session: all })
+        };
+        let in_flight_max = config.requests_in_flight_max();
+        let incomplete = places(in_flight_max.saturating_mul(INCOMPLETE_PER_PLACE));
+        Self { in_flight: places(in_flight_max), incomplete, client_streams }
     }
 }
 
@@ -58,8 +69,8 @@ impl<S> Layer<S> for RequestLayer {
     type Service = RequestService<S>;
 
     fn layer(&self, inner: S) -> RequestService<S> {
-        let (limit, incomplete) = (self.limit.clone(), self.incomplete.clone());
-        RequestService { inner, limit, incomplete, client_streams: self.client_streams }
+        let (in_flight, incomplete) = (self.in_flight.clone(), self.incomplete.clone());
+        RequestService { inner, in_flight, incomplete, client_streams: self.client_streams }
     }
 }
 
@@ -67,8 +78,8 @@ impl<S> Layer<S> for RequestLayer {
 #[derive(Debug, Clone)]
 pub(super) struct RequestService<S> {
     inner: S,
-    limit: InFlightLimit,
-    incomplete: InFlightLimit,
+    in_flight: Places,
+    incomplete: Places,
     client_streams: &'static [&'static str],
 }
 
@@ -98,22 +109,34 @@ where
             return Box::pin(std::future::ready(Ok(refusal.into_http())));
         }
         let deadline = started + allowed;
-        // What is full now is refused before its body is waited for.
-        let incomplete = if self.limit.is_full() { None } else { self.incomplete.try_enter() };
-        let Some(incomplete) = incomplete else { return Box::pin(std::future::ready(Ok(shed().into_http()))) };
+        let asker = Asker { address: request.extensions().get::<ClientAddress>().copied(), session: None };
+        // Who finds no room now is refused before the body is waited for.
+        let incomplete = match self.in_flight.room(asker).and_then(|()| self.incomplete.enter(asker)) {
+            Ok(incomplete) => incomplete,
+            Err(full) => return Box::pin(std::future::ready(Ok(shed(full).into_http()))),
+        };
         let span = trace_context::span_with_parent(&method, trace_context::from_headers(request.headers()));
-        let limit = self.limit.clone();
+        let in_flight = self.in_flight.clone();
         let is_stream = self.client_streams.contains(&method.as_str());
         // The one that was polled to be ready; the other takes its place.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         let answer = async move {
             let (head, body) = request.into_parts();
-            let complete = async { if is_stream { body } else { first_message::wait(body, MESSAGE_BYTES_MAX).await } };
-            let Ok(body) = tokio::time::timeout_at(deadline, complete).await else {
-                return Ok(status::deadline_exceeded("the request was not complete at its deadline").into_http());
+            let complete = async {
+                if is_stream { Ok(body) } else { first_message::wait(body, MESSAGE_BYTES_MAX, MESSAGE_PACE).await }
             };
-            let Some(in_flight) = limit.try_enter() else { return Ok(shed().into_http()) };
+            let body = match tokio::time::timeout_at(deadline, complete).await {
+                Ok(Ok(body)) => body,
+                Ok(Err(TooSlow)) => return Ok(too_slow().into_http()),
+                Err(_) => {
+                    return Ok(status::deadline_exceeded("the request was not complete at its deadline").into_http());
+                }
+            };
+            let place = match in_flight.enter(asker) {
+                Ok(place) => place,
+                Err(full) => return Ok(shed(full).into_http()),
+            };
             drop(incomplete);
             // Called inside the span and the deadline: a handler may look at them before its first await.
             let handler = inner.call(Request::from_parts(head, body));
@@ -125,7 +148,7 @@ where
                 Ok(Err(_)) => status::internal_unlogged().into_http(),
                 Err(_) => status::deadline_exceeded("the request took longer than its deadline").into_http(),
             };
-            drop(in_flight);
+            drop(place);
             observe(method, &response, started.elapsed());
             Ok(response)
         };
@@ -134,10 +157,22 @@ where
 }
 
 /// The answer to a request for which there is no place. It was not begun.
-fn shed() -> Status {
+fn shed(full: Full) -> Status {
     metrics::counter!("requests_shed_total").increment(1);
-    let message = "the service has as many requests as it can serve";
+    let message = match full {
+        Full::All => "the service has as many requests as it can serve",
+        Full::Address | Full::Session => "this client has as many requests under way as one may",
+    };
     status::unavailable(status::reasons::OVERLOADED, message, SHED_RETRY_AFTER)
+}
+
+/// The answer to a request whose message was not worth its place. It was not begun.
+fn too_slow() -> Status {
+    metrics::counter!("bodies_too_slow_total").increment(1);
+    let (start, rate) = (MESSAGE_PACE.start.as_secs(), MESSAGE_PACE.bytes_per_second);
+    status::deadline_exceeded(format!(
+        "the request was not begun: its message came too slowly; after {start} s send {rate} bytes a second or more"
+    ))
 }
 
 fn allowed(asked: Option<Duration>) -> Duration {

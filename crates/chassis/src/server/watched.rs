@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
+use super::client::ClientAddress;
 use super::connections::Connection;
 
 /// A stream and what is known of its connection. Whoever reads from it gets an error when its time is over.
@@ -93,9 +94,11 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// Handlers of gRPC ask for no address.
+/// What every gRPC request of the connection carries with it.
 impl Connected for Watched {
-    type ConnectInfo = ();
+    type ConnectInfo = ClientAddress;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> ClientAddress {
+        self.connection.client()
+    }
 }

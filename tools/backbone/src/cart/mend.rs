@@ -13,14 +13,12 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::connect;
+use crate::attribution;
 use crate::audit::sources::carts::{Mend, mends};
 use crate::platform::Layout;
 
 /// For all that is asked of both databases. A cart has some thousand rows.
 const MENDED_WITHIN: Duration = Duration::from_secs(30);
-/// Longest reason and name, in characters.
-const REASON_CHARS_MAX: usize = 1_000;
-const NAME_CHARS_MAX: usize = 100;
 /// The exit status when something does not decode and was not mended.
 const BROKEN_STATUS: u8 = 1;
 
@@ -45,18 +43,18 @@ pub(super) struct MendArgs {
 
 /// Shows, and mends if it is told to.
 pub(super) async fn run(layout: &Layout, args: &MendArgs, print: &(dyn Fn(&str) + Send + Sync)) -> Result<ExitCode> {
-    let (reason, by) = (args.reason.as_deref().unwrap_or_default().trim(), args.by.trim());
-    if args.apply {
-        let length = reason.chars().count();
-        ensure!((1..=REASON_CHARS_MAX).contains(&length), "say why, in at most {REASON_CHARS_MAX} characters");
-        ensure!((1..=NAME_CHARS_MAX).contains(&by.chars().count()), "say who, in at most {NAME_CHARS_MAX} characters");
-    }
+    let record = match args.apply {
+        true => {
+            Some((attribution::name("by", &args.by)?, attribution::reason(args.reason.as_deref().unwrap_or_default())?))
+        }
+        false => None,
+    };
     let regions = args.region.map_or(Region::ALL.to_vec(), |region| vec![region]);
     let mut is_known = false;
     let mut is_broken = false;
     for region in regions {
-        let record = Record { mend_id: Uuid::now_v7(), by, reason };
-        let look = look(layout, args.cart, region, args.apply.then_some(record), print);
+        let record = record.map(|(by, reason)| Record { mend_id: Uuid::now_v7(), by, reason });
+        let look = look(layout, args.cart, region, record, print);
         let found =
             tokio::time::timeout(MENDED_WITHIN, look).await.context("the databases did not answer in time")??;
         is_known |= found != Found::Nothing;

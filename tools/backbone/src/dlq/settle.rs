@@ -2,17 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::ensure;
 use chrono::Utc;
 
 use super::letter::Letter;
 use super::position::Asked;
 use super::{ago, applied_at, read, settlement, show};
+use crate::attribution;
 use crate::platform::{Layout, Progress};
-
-/// Longest reason and name, in characters.
-const REASON_CHARS_MAX: usize = 1_000;
-const NAME_CHARS_MAX: usize = 100;
 
 /// Which letter, who and why.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,12 +24,7 @@ pub struct SettleArgs {
 }
 
 pub(super) async fn run(layout: &Layout, args: &SettleArgs, print: Progress<'_>) -> anyhow::Result<ExitCode> {
-    let (reason, by) = (args.reason.trim(), args.by.trim());
-    ensure!(
-        (1..=REASON_CHARS_MAX).contains(&reason.chars().count()),
-        "say why, in at most {REASON_CHARS_MAX} characters"
-    );
-    ensure!((1..=NAME_CHARS_MAX).contains(&by.chars().count()), "say who, in at most {NAME_CHARS_MAX} characters");
+    let (reason, by) = (attribution::reason(&args.reason)?, attribution::name("by", &args.by)?);
     let (position, record) = show::find(layout, &args.position).await?;
     let letter = Letter::of(position, &record);
     let one = std::slice::from_ref(&letter);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::parked;
 use super::regions::Asked;
+use crate::attribution;
 
 /// Which order, who decides, and why.
 #[derive(Debug, Args)]
@@ -40,6 +41,8 @@ pub(super) enum Change {
 /// Asks one region after the other and returns how the order stands after it. Only the region that has the order changes anything,
 /// so a region that is away is passed over; if none has the order, that is said.
 pub(super) async fn change(regions: Vec<Asked>, change: Change, decision: &Decision) -> Result<String> {
+    attribution::name("operator", &decision.operator)?;
+    attribution::reason(&decision.reason)?;
     let key = decision.key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     let mut silent = Vec::new();
     for (region, client) in regions {
@@ -176,6 +179,17 @@ mod tests {
             let regions = asked(east, serve(order).await);
             let shown = change(regions, Change::Park, &decision(order)).await.unwrap();
             assert!(shown.contains("west") && shown.contains("parked by ada: looks odd"), "{shown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_kept_is_refused_before_anybody_is_asked() {
+        let order = OrderId::generate();
+        let regions = asked(serve(order).await, nowhere().await);
+        for (operator, reason) in [("ada", "paid with 4242 4242 4242 4242"), ("\u{200b}", "looks odd")] {
+            let decision = Decision { reason: reason.to_owned(), operator: operator.to_owned(), ..decision(order) };
+            let refused = format!("{:#}", change(regions.clone(), Change::Park, &decision).await.unwrap_err());
+            assert!(refused.starts_with("--") && !refused.contains("4242"), "{refused}");
         }
     }
 

@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::Decision;
+use crate::attribution;
 use crate::platform::Layout;
 
 /// An answer takes milliseconds; a region that is silent for this long is not going to answer.
@@ -43,6 +44,8 @@ fn client(address: SocketAddr) -> Result<PaymentOperatorServiceClient<Channel>> 
 /// Asks one region after the other and says what became of it. Only the region that has it changes anything, so a region that is away
 /// is passed over; if none has it, that is said.
 pub(super) async fn change(regions: Vec<Asked>, change: &Change, by: &Decision) -> Result<String> {
+    attribution::name("operator", &by.operator)?;
+    attribution::reason(&by.reason)?;
     let key = by.key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     let mut silent = Vec::new();
     for (region, client) in regions {
