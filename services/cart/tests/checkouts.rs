@@ -7,9 +7,14 @@ mod support;
 use std::time::Duration;
 
 use cart::store::Settled;
+use cart::workers::{Orders, settle_due};
+use contracts::order::v1::OrderFate;
+use ids::OrderId;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use support::{Shopper, reason, units};
-use tonic::Code;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
 
 #[sqlx::test(migrator = "cart::MIGRATIONS")]
 async fn a_placed_order_takes_what_was_seen_and_leaves_what_was_added_since(pool: PgPool) {
@@ -131,4 +136,45 @@ async fn checkouts_that_stay_undecided_keep_no_other_from_being_looked_at(pool: 
     assert!(again.is_empty(), "none is due again so soon: {again:?}");
     sqlx::query("update cart_checkout set next_look_at = now()").execute(&pool).await.unwrap();
     assert_eq!(cart::store::take_overdue(&pool, Duration::ZERO, 10).await.unwrap().len(), 5);
+}
+
+/// An order service that has never heard of any order.
+struct NoOrders;
+
+impl Orders for NoOrders {
+    async fn fate(&self, _: OrderId) -> Result<OrderFate, Status> {
+        Ok(OrderFate::Unknown)
+    }
+}
+
+/// Somebody left a transaction open that holds one cart: the lines of the others are put back, and those when they can be.
+#[sqlx::test(migrator = "cart::MIGRATIONS")]
+async fn a_cart_that_somebody_holds_keeps_no_other_overdue_checkout_from_being_settled(pool: PgPool) {
+    let one = Shopper::new(pool.clone()).await;
+    let shoppers = [one.clone(), one.with_another_cart("second").await, one.with_another_cart("third").await];
+    for shopper in &shoppers {
+        let seen = shopper.add("add", "offer-1", 2).await;
+        shopper.checkout("order", &seen.version).await.unwrap();
+    }
+    let long_ago = "update cart_checkout set begun_at = now() - interval '10 minutes', next_look_at = now()";
+    sqlx::query(long_ago).execute(&pool).await.unwrap();
+    let [_, held, _] = &shoppers;
+    let mut holder = pool.begin().await.unwrap();
+    let lock = sqlx::query("select 1 from cart where cart_id = $1::uuid for update").bind(&held.cart_id);
+    assert_eq!(lock.fetch_all(&mut *holder).await.unwrap().len(), 1);
+
+    // As the service's own sessions, only sooner.
+    let hasty = pool.connect_options().as_ref().clone().options([("statement_timeout", "300ms")]);
+    let hasty = PgPoolOptions::new().max_connections(2).connect_with(hasty).await.unwrap();
+    let token = CancellationToken::new();
+    settle_due(&hasty, &NoOrders, one.replica.id(), &token).await.unwrap();
+    for shopper in &shoppers {
+        let is_back = units(&shopper.get().await) == [("offer-1", 2)];
+        assert_eq!(is_back, shopper.cart_id != held.cart_id, "{}", shopper.cart_id);
+    }
+
+    holder.rollback().await.unwrap();
+    sqlx::query("update cart_checkout set next_look_at = now()").execute(&pool).await.unwrap();
+    settle_due(&hasty, &NoOrders, one.replica.id(), &token).await.unwrap();
+    assert_eq!(units(&held.get().await), [("offer-1", 2)]);
 }

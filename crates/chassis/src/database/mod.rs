@@ -1,5 +1,6 @@
 //! The service's own Postgres database.
 
+mod away;
 mod clock;
 mod condemned;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 
+pub use away::is_away;
 pub use clock::DatabaseClock;
 pub use condemned::{condemns, note, of_writers};
 

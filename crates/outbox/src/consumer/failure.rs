@@ -61,17 +61,11 @@ fn classify_database(error: &sqlx::Error) -> Failure {
         return Failure::Unavailable(reason);
     }
     match error {
-        sqlx::Error::Database(refusal) => match refusal.code() {
-            Some(code) if is_about_others(&code) => Failure::Blocked(reason),
-            Some(code) if is_about_the_server(&code) => Failure::Unavailable(reason),
-            _ => Failure::Retry(reason),
-        },
-        sqlx::Error::RowNotFound
-        | sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::Decode(_)
-        | sqlx::Error::Encode(_)
-        | sqlx::Error::TypeNotFound { .. } => Failure::Retry(reason),
-        _ => Failure::Unavailable(reason),
+        sqlx::Error::Database(refusal) if refusal.code().is_some_and(|code| is_about_others(&code)) => {
+            Failure::Blocked(reason)
+        }
+        _ if chassis::database::is_away(error) => Failure::Unavailable(reason),
+        _ => Failure::Retry(reason),
     }
 }
 
@@ -85,27 +79,6 @@ fn is_about_others(code: &str) -> bool {
         "57014", // the statement's time-out: a lock behind a lock, a disk that stalls; an administrator's cancel
     ];
     CODES.contains(&code)
-}
-
-/// SQLSTATE classes and codes that every statement would get just now (PostgreSQL documentation, appendix A).
-fn is_about_the_server(code: &str) -> bool {
-    const CLASSES: [&str; 6] = [
-        "08", // connection exception
-        "28", // the role may not log in
-        "3D", // the database does not exist
-        "42", // a table or column is missing, or access to it: this release runs before its migration
-        "53", // insufficient resources: disk full, too many connections
-        "58", // system error
-    ];
-    const CODES: [&str; 6] = [
-        "25006", // read only: a standby, in a failover
-        "57P01", // shutting down
-        "57P02", // another session crashed
-        "57P03", // starting up
-        "57P04", // the database was dropped
-        "57P05", // idle session timeout
-    ];
-    CLASSES.iter().any(|class| code.starts_with(class)) || CODES.contains(&code)
 }
 
 /// A transaction that did not end in time: something is in its way if the database answers others, an outage if it does not.
@@ -133,15 +106,12 @@ mod tests {
         ] {
             assert!(matches!(classify(error.into()), Failure::Unavailable(_)));
         }
-        for code in ["57P01", "57P03", "53300", "53100", "08006", "42P01", "25006"] {
-            assert!(is_about_the_server(code), "{code}");
-        }
     }
 
     #[test]
     fn what_others_do_is_not_counted_against_the_event_and_is_no_outage() {
         for code in ["40001", "40P01", "55P03", "57014"] {
-            assert!(is_about_others(code) && !is_about_the_server(code), "{code}");
+            assert!(is_about_others(code), "{code}");
         }
     }
 
@@ -149,7 +119,7 @@ mod tests {
     fn what_a_statement_met_is_counted() {
         // Unique and check violation, division by zero.
         for code in ["23505", "23514", "22012"] {
-            assert!(!is_about_the_server(code) && !is_about_others(code), "{code}");
+            assert!(!is_about_others(code), "{code}");
         }
         assert!(matches!(classify(sqlx::Error::RowNotFound.into()), Failure::Retry(_)));
     }

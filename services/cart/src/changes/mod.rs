@@ -8,13 +8,16 @@
 //! The rules:
 //! - A change is passed on only once it can be read ([`visibility`]), and every change that can be read is passed on soon after.
 //! - While there is no stream, nobody may rely on silence: the cache is not used, and what was missed counts as "any cart".
-//! - Nothing here is a condition of readiness. Without the feed reads go to the database.
+//! - Nothing here is a condition of readiness. Without the feed reads go to the database. It has a condition of its own ([`absence`]).
 
+mod absence;
 mod pgoutput;
 mod stream;
 mod visibility;
 mod watchers;
 
+use std::convert::Infallible;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::stream::FeedError;
 pub use self::watchers::{Deaf, TooManyWatchers, Watch, Watchers};
 
+use self::absence::Absence;
 use self::stream::Stream;
 use self::visibility::{Changed, Unseen};
 use crate::cache::SharedCache;
@@ -53,35 +57,35 @@ impl ChangeFeed {
     /// # Errors
     /// None; the signature is that of a worker.
     pub async fn run(&self, token: CancellationToken) -> Result<(), FeedError> {
-        let mut failures = 0;
+        let mut absence = Absence::begin();
         loop {
             let followed = tokio::select! {
                 () = token.cancelled() => return Ok(()),
-                followed = self.follow(&mut failures) => followed,
+                followed = self.follow(&mut absence) => followed,
             };
-            failures += 1;
-            let delay = REOPEN.delay_now(failures);
-            if let Err(error) = followed {
-                let error: &dyn std::error::Error = &error;
-                let cause = error.source().map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(%error, cause, ?delay, "changes of carts are not heard of; reads go to the database");
-            }
+            let Err(error) = followed;
+            let held_by = absence.goes_on(&error, &self.options).await.map(|holder| holder.to_string());
+            tracing::warn!(
+                error = &error as &dyn Error,
+                held_by,
+                "changes of carts are not heard of; reads go to the database"
+            );
             metrics::counter!("cart_feed_failures_total").increment(1);
             tokio::select! {
                 () = token.cancelled() => return Ok(()),
-                () = tokio::time::sleep(delay) => {}
+                () = tokio::time::sleep(REOPEN.delay_now(absence.failures)) => {}
             }
         }
     }
 
-    async fn follow(&self, failures: &mut u32) -> Result<(), FeedError> {
+    async fn follow(&self, absence: &mut Absence) -> Result<Infallible, FeedError> {
         let mut stream = Stream::open(&self.options).await?;
         let mut unseen = Unseen::default();
         // The slot hears of what commits from now on. A transaction that had committed just before, and that readers do not see yet, would
         // fall in between: whatever still runs counts, when it ends, as a change of any cart.
         stream.snapshot().await?.running().for_each(|transaction| unseen.heard(transaction, Changed::Any));
         let _hearing = Hearing::begin(self);
-        *failures = 0;
+        absence.ends();
         tracing::info!("changes of carts are heard of");
         loop {
             let heard = tokio::select! {

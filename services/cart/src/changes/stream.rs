@@ -40,6 +40,9 @@ pub enum FeedError {
     /// The replication connection failed or could not be had.
     #[error("the replication connection failed")]
     Replication(#[from] PgWireError),
+    /// The slot waits for a transaction of the server to end, and does not wait any longer.
+    #[error("the slot waits for a transaction of the server")]
+    SlotWaits(#[source] PgWireError),
     /// The connection that looks at snapshots failed.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
@@ -86,7 +89,7 @@ impl Stream {
             let slot = format!("{PUBLICATION}_{}", Uuid::new_v4().simple());
             let mut client = ReplicationClient::connect_gated(config(options, &slot)).await?;
             let create = format!("CREATE_REPLICATION_SLOT {slot} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT");
-            client.simple_query(&create).await?;
+            client.simple_query(&create).await.map_err(not_made)?;
             client.start().await?;
             client.wait_started().await?;
             let snapshots = PgConnection::connect_with(options).await?;
@@ -132,6 +135,14 @@ impl Stream {
         let asked = timeout(SNAPSHOT_DEADLINE, asked.fetch_one(&mut self.snapshots)).await;
         let snapshot = asked.map_err(|_| FeedError::TooLong("a look at the running transactions"))??;
         Ok(Snapshot::from_str(&snapshot)?)
+    }
+}
+
+/// Why the slot was not made. The code of a refusal is in its text only: 55P03 is the lock time-out.
+fn not_made(error: PgWireError) -> FeedError {
+    match &error {
+        PgWireError::Server(refusal) if refusal.contains("SQLSTATE 55P03") => FeedError::SlotWaits(error),
+        _ => FeedError::Replication(error),
     }
 }
 

@@ -42,6 +42,26 @@ pub enum StoreError {
     CheckoutMissing(OrderId),
 }
 
+impl StoreError {
+    /// Whether a write of any other cart would fail as well: the database is away, or its guard of the log refuses. Everything else, the
+    /// locks of others included, is about the cart that was asked for.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Database(error) => chassis::database::is_away(error) || is_guarded(error),
+            Self::Corrupt(_)
+            | Self::CorruptId(_)
+            | Self::CorruptState(_)
+            | Self::Exhausted(_)
+            | Self::CheckoutMissing(_) => false,
+        }
+    }
+}
+
+/// Whether the database's guard of the log refused to append; see `migrations/cart/0108_replica_number.sql`.
+pub(crate) fn is_guarded(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code.starts_with("CR0"))
+}
+
 /// Whether a write with the optimistic lock went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {

@@ -105,7 +105,10 @@ async fn placed(
         match cut() {
             Ok(cut) => placed.entry(cart_id).or_default().push(cut),
             // It is for the shopper's information: no order waits for it.
-            Err(error) => tracing::error!(%cart_id, %order_id, %error, "what a placed order took cannot be read"),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(%cart_id, %order_id, error, "what a placed order took cannot be read");
+            }
         }
     }
     Ok(placed)

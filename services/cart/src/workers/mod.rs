@@ -7,6 +7,6 @@ mod placed_orders;
 mod trim_log;
 
 pub use lag::watch_lag;
-pub use overdue_checkouts::settle_overdue_checkouts;
+pub use overdue_checkouts::{Orders, Unsettled, settle_due, settle_overdue_checkouts};
 pub use placed_orders::PlacedOrders;
 pub use trim_log::trim_log;

@@ -20,11 +20,6 @@ impl PlacedOrders {
     }
 }
 
-/// Whether the database's guard of the log refused to append.
-fn is_guarded(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code.starts_with("CR0"))
-}
-
 impl Handler for PlacedOrders {
     fn topics(&self) -> &'static [&'static str] {
         &["order.placed.v1"]
@@ -41,7 +36,9 @@ impl Handler for PlacedOrders {
                 Ok(())
             }
             // The guard of the log refuses until somebody has decided; that is not the event's fault.
-            Err(StoreError::Database(error)) if is_guarded(&error) => Err(HandleError::Unavailable(error.to_string())),
+            Err(StoreError::Database(error)) if store::is_guarded(&error) => {
+                Err(HandleError::Unavailable(error.to_string()))
+            }
             Err(StoreError::Database(error)) => Err(HandleError::Database(error)),
             Err(error) => Err(HandleError::Poison(error.to_string())),
         }

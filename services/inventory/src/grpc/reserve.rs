@@ -143,7 +143,8 @@ async fn question(
 }
 
 /// Credits the other region's answer and, in the same transaction, reserves the order it was for, so that no other order
-/// gets between. `true` when the order is reserved. Without an order (the worker's case) only credits.
+/// gets between. `true` when the order is reserved. Without an order (the worker's case) only credits, and gives way to whoever holds
+/// the stock.
 ///
 /// # Errors
 /// [`StoreError`]; the transfer stays pending.
@@ -154,6 +155,9 @@ pub async fn settle(
     wanted: Option<&Reservation>,
 ) -> Result<bool, StoreError> {
     let mut transaction = chassis::database::begin(pool).await?;
+    if wanted.is_none() {
+        store::give_way(&mut transaction).await?;
+    }
     let and_lock: Option<&Lines> = wanted.map(|wanted| &wanted.lines);
     let credited = store::credit(&mut transaction, transfer.transfer_id, grant, and_lock).await?;
     let reserved = match wanted {

@@ -1,5 +1,6 @@
 //! What each failure tells the caller to do next.
 
+use std::error::Error;
 use std::time::Duration;
 
 use chassis::status;
@@ -20,7 +21,7 @@ impl From<StoreError> for Status {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Conflict(_) => {
-                tracing::debug!(%error, "conflict");
+                tracing::debug!(error = &error as &dyn Error, "conflict");
                 status::unavailable(DEPENDENCY_UNAVAILABLE, "a conflicting change was in the way", RETRY_AFTER_CONFLICT)
             }
             StoreError::Database(database) => status::from_database(database),
@@ -38,7 +39,7 @@ impl From<ReserveError> for Status {
             }
             ReserveError::OutOfStock(lines) => out_of_stock(&lines),
             ReserveError::Peer(error) => {
-                tracing::warn!(%error, "could not ask the other region");
+                tracing::warn!(error = &error as &dyn Error, "could not ask the other region");
                 let message = "the other region may have the units but did not say so; try again";
                 status::unavailable(reasons::PEER_UNAVAILABLE, message, RETRY_AFTER_PEER)
             }

@@ -26,7 +26,18 @@ pub enum StoreError {
     Database(#[source] sqlx::Error),
 }
 
-/// SQLSTATE of `serialization_failure`, `deadlock_detected` and `lock_not_available` (the consumer's lock time-out).
+impl StoreError {
+    /// Whether it would be the same with any other row: the database is away. Everything else is about the rows that were asked for.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Database(error) => chassis::database::is_away(error),
+            Self::BelowZero { .. } | Self::Conflict(_) | Self::UnknownValue { .. } => false,
+        }
+    }
+}
+
+/// SQLSTATE of `serialization_failure`, `deadlock_detected` and `lock_not_available` (the lock time-out of the
+/// consumer and of workers).
 const CONFLICTS: [&str; 3] = ["40001", "40P01", "55P03"];
 
 impl From<sqlx::Error> for StoreError {

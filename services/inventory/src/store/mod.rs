@@ -13,6 +13,7 @@
 
 mod error;
 mod expiry;
+mod give_way;
 mod receipt;
 mod reserve;
 mod rows;
@@ -22,6 +23,7 @@ mod transition;
 
 pub use error::StoreError;
 pub use expiry::claim_expired;
+pub use give_way::give_way;
 pub use receipt::{ReceiveOutcome, receive};
 pub use reserve::{Reservation, reserve};
 pub use rows::{Level, available, find_reservation, levels};

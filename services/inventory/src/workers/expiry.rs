@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long one question may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a reservation is extended while its order is not known to have ended; also how long a claim lasts, so it is
-/// longer than a batch of [`BATCH`] questions of [`CALL_TIMEOUT`].
+/// longer than a batch of [`BATCH`] questions of [`CALL_TIMEOUT`], each with a wait for a lock ([`store::give_way`]).
 const EXTENSION: Duration = Duration::from_secs(60);
 /// Reservations per claim.
 const BATCH: i64 = 32;
@@ -87,10 +87,11 @@ pub async fn run<O: Orders>(pool: &PgPool, orders: &O, token: &CancellationToken
 }
 
 /// Asks about expired reservations, a batch at a time, and releases those whose order ended; the others stay as extended by
-/// their claim. Returns how many were let go; stops early when the order service does not answer.
+/// their claim, and so does one whose stock somebody holds. Returns how many were let go; stops early when the order service does not
+/// answer.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`] of the database as a whole.
 pub async fn release_ended<O: Orders>(
     pool: &PgPool,
     orders: &O,
@@ -105,10 +106,10 @@ pub async fn release_ended<O: Orders>(
                 return Ok(released);
             }
             match orders.fate(order_id).await {
-                Some(Fate::Ended) => {
-                    let_go(pool, order_id).await?;
-                    released += 1;
-                }
+                Some(Fate::Ended) => match let_go(pool, order_id).await {
+                    Ok(()) => released += 1,
+                    Err(error) => pass_over(order_id, error)?,
+                },
                 Some(Fate::Stands | Fate::Unclear) => {}
                 None => return Ok(released),
             }
@@ -119,9 +120,24 @@ pub async fn release_ended<O: Orders>(
     }
 }
 
+/// What is in the way of one must not hold up those behind it: it is looked at again after [`EXTENSION`].
+fn pass_over(order_id: OrderId, error: StoreError) -> Result<(), StoreError> {
+    if error.is_outage() {
+        return Err(error);
+    }
+    let cause: &dyn std::error::Error = &error;
+    if matches!(error, StoreError::Conflict(_)) {
+        tracing::warn!(%order_id, error = cause, "somebody holds the stock of an expired reservation; it waits");
+    } else {
+        tracing::error!(%order_id, error = cause, "an expired reservation could not be let go of");
+    }
+    Ok(())
+}
+
 /// A transaction for each, as two in one would lock the stock of one after that of the other.
 async fn let_go(pool: &PgPool, order_id: OrderId) -> Result<(), StoreError> {
     let mut transaction = chassis::database::begin(pool).await?;
+    store::give_way(&mut transaction).await?;
     let outcome = store::apply(&mut transaction, Event::FateEnded, order_id).await?;
     sabotage::crash_point("inventory.expire.before-commit").await;
     transaction.commit().await?;

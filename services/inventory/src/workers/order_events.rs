@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use chassis::telemetry::causes;
 use contracts::order::v1::{OrderCancelled, OrderPlaced};
 use ids::OrderId;
 use outbox::{HandleError, Handler, Received};
@@ -74,8 +75,10 @@ fn refused(order_id: OrderId, refusal: Refusal) -> HandleError {
 fn handle_error(error: StoreError) -> HandleError {
     match error {
         // Passes by itself, so it must not use up the tries that lead to the dead letters.
-        StoreError::Conflict(_) => HandleError::Blocked(error.to_string()),
+        StoreError::Conflict(_) => HandleError::Blocked(causes(&error).to_string()),
         StoreError::Database(error) => HandleError::Database(error),
-        StoreError::BelowZero { .. } | StoreError::UnknownValue { .. } => HandleError::Retry(error.to_string()),
+        StoreError::BelowZero { .. } | StoreError::UnknownValue { .. } => {
+            HandleError::Retry(causes(&error).to_string())
+        }
     }
 }

@@ -15,7 +15,8 @@ use crate::store::{self, PendingTransfer, StoreError};
 /// How often to look. The scan reads an index of what is pending, which is usually empty.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// When another worker may take over what this one claimed, and when this one asks again: longer than a batch can take while
-/// the other region answers at all, since the batch ends at the first call that it does not answer.
+/// the other region answers at all, since the batch ends at the first call that it does not answer: 32 of 80 ms, and as many waits for a
+/// lock ([`store::give_way`]), are 7.4 s.
 const CLAIM: Duration = Duration::from_secs(10);
 /// Transfers per claim. One after the other at 80 ms each is well within the claim.
 const BATCH: i64 = 32;
@@ -46,7 +47,7 @@ enum Outcome {
 /// does not answer.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`] of the database as a whole.
 pub async fn finish_due<P: Peer>(pool: &PgPool, peer: &P, token: &CancellationToken) -> Result<usize, StoreError> {
     let mut credited = 0;
     loop {
@@ -70,11 +71,23 @@ pub async fn finish_due<P: Peer>(pool: &PgPool, peer: &P, token: &CancellationTo
 async fn finish<P: Peer>(pool: &PgPool, peer: &P, transfer: &PendingTransfer) -> Result<Outcome, StoreError> {
     let transfer_id = transfer.transfer_id;
     match peer.transfer_rights(transfer).await {
-        Ok(grant) => {
-            settle(pool, transfer, &grant, None).await?;
-            tracing::info!(%transfer_id, "credited a transfer that was left pending");
-            Ok(Outcome::Credited)
-        }
+        Ok(grant) => match settle(pool, transfer, &grant, None).await {
+            Ok(_) => {
+                tracing::info!(%transfer_id, "credited a transfer that was left pending");
+                Ok(Outcome::Credited)
+            }
+            Err(error) if error.is_outage() => Err(error),
+            Err(error @ StoreError::Conflict(_)) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(%transfer_id, error, "transfer stays pending: somebody holds the stock of its offers");
+                Ok(Outcome::Skipped)
+            }
+            Err(error) => {
+                metrics::counter!("inventory_transfers_stuck_total").increment(1);
+                tracing::error!(%transfer_id, error = &error as &dyn std::error::Error, "transfer stays pending");
+                Ok(Outcome::Skipped)
+            }
+        },
         Err(error @ PeerError::NoAnswer(_)) => {
             tracing::warn!(%transfer_id, error = &error as &dyn std::error::Error, "transfer stays pending");
             Ok(Outcome::NoAnswer)

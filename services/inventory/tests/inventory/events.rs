@@ -12,6 +12,7 @@ use inventory::workers::expiry::{Fate, Orders, release_ended};
 use inventory::workers::order_events::{OrderEvents, consumer_pool};
 use outbox::{HandleError, Handler as _, Received};
 use prost::Message as _;
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -168,4 +169,63 @@ async fn an_order_whose_fate_cannot_be_told_holds_up_none_behind_it(_: PgPoolOpt
     assert_eq!(release_ended(&east.pool, &fates, &CancellationToken::new()).await.unwrap(), 1);
     assert_eq!(state(&east, ended).await, State::Released(ReleaseCause::Expired));
     assert_eq!(state(&east, one).await, State::Reserved);
+}
+
+/// Somebody left a transaction open that holds the stock of one offer: the other reservations are let go, and that one is when it can be.
+#[sqlx::test(migrations = false)]
+async fn stock_that_somebody_holds_keeps_no_other_reservation_from_being_let_go(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let east = Site::new(&options, Region::East).await;
+    east.receive(&[("held", 10), ("free", 10)]).await;
+    let orders = [&[("free", 1)][..], &[("held", 1)], &[("free", 2), ("held", 2)], &[("free", 4)]].map(order_of);
+    for order in &orders {
+        let expired = Reservation { expires_at: Utc::now() - Duration::from_secs(1), ..order.clone() };
+        assert!(store::reserve(&east.pool, &expired).await.unwrap());
+    }
+    let fates = Fates(orders.iter().map(|order| (order.order_id, Fate::Ended)).collect());
+    let token = CancellationToken::new();
+
+    let held = east.hold_stock_of("held").await;
+    let released = tokio::time::timeout(Duration::from_secs(10), release_ended(&east.pool, &fates, &token));
+    assert_eq!(released.await.expect("it waits for the lock").unwrap(), 2);
+    assert_eq!(east.level("free").await, (8, 2, 0));
+    for (order, is_free) in orders.iter().zip([true, false, false, true]) {
+        assert_eq!(state(&east, order).await != State::Reserved, is_free, "{:?}", order.lines);
+    }
+
+    held.rollback().await.unwrap();
+    assert_eq!(release_ended(&east.pool, &fates, &token).await.unwrap(), 0, "it was put off, as by any claim");
+    sqlx::query("update reservation set expires_at = now() where state = 'reserved'")
+        .execute(&east.pool)
+        .await
+        .unwrap();
+    assert_eq!(release_ended(&east.pool, &fates, &token).await.unwrap(), 2);
+    assert_eq!((east.level("free").await, east.level("held").await), ((10, 0, 0), (10, 0, 0)));
+    assert_books_balance(&east.pool).await;
+}
+
+/// An order service that answers the first question when the database has just gone.
+struct OutlivesTheDatabase(PgPool);
+
+impl Orders for OutlivesTheDatabase {
+    async fn fate(&self, _: OrderId) -> Option<Fate> {
+        assert!(!self.0.is_closed(), "asked again, though nothing can be let go");
+        self.0.close().await;
+        Some(Fate::Ended)
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_database_that_is_away_ends_the_look(_: PgPoolOptions, options: PgConnectOptions) {
+    let east = Site::new(&options, Region::East).await;
+    east.receive(&[("a", 10)]).await;
+    for _ in 0..2 {
+        let expired = Reservation { expires_at: Utc::now() - Duration::from_secs(1), ..order_of(&[("a", 1)]) };
+        assert!(store::reserve(&east.pool, &expired).await.unwrap());
+    }
+    let orders = OutlivesTheDatabase(east.pool.clone());
+    let ended = release_ended(&east.pool, &orders, &CancellationToken::new()).await.unwrap_err();
+    assert!(ended.is_outage(), "{ended:?}");
 }

@@ -17,7 +17,7 @@ use inventory::grpc::{InventoryGrpc, Peer, PeerError, PeerRegion};
 use inventory::store::{self, Level, PendingTransfer, Reservation};
 use money::Money;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool, Row as _};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Row as _, Transaction};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
@@ -62,6 +62,14 @@ impl Site {
         let offer_id: OfferId = offer_id.parse().unwrap();
         let Level { available, reserved, sold } = store::levels(&self.pool, &[offer_id]).await.unwrap()[0];
         (available, reserved, sold)
+    }
+
+    /// Somebody holds the stock of an offer, until the transaction ends.
+    pub async fn hold_stock_of(&self, offer_id: &str) -> Transaction<'static, Postgres> {
+        let mut held = self.pool.begin().await.unwrap();
+        let locked = sqlx::query("select 1 from stock where offer_id = $1 for update").bind(offer_id);
+        assert_eq!(locked.fetch_all(&mut *held).await.unwrap().len(), 1);
+        held
     }
 
     /// Serves both services of this region, asking `peer`, until the guard is dropped. Returns the address.

@@ -123,6 +123,35 @@ async fn a_crash_between_grant_and_credit_loses_nothing(_: PgPoolOptions, option
     regions.assert_conserved().await;
 }
 
+/// Somebody left a transaction open that holds the stock of one offer here: what was granted of others is credited.
+#[sqlx::test(migrations = false)]
+async fn stock_that_somebody_holds_keeps_no_other_transfer_from_being_credited(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let regions = TwoRegions::new(&options).await;
+    regions.east.receive(&[("held", 1), ("free", 1), ("free-too", 1)]).await;
+    regions.west.receive(&[("held", 9), ("free", 9), ("free-too", 9)]).await;
+    regions.peer_of_east.lose_replies(3);
+    for offer_id in ["free", "held", "free-too"] {
+        let refused = east(&regions).reserve(&order_of(&[(offer_id, 5)])).await.unwrap_err();
+        assert!(matches!(refused, ReserveError::Peer(_)), "{refused:?}");
+    }
+
+    let held = regions.east.hold_stock_of("held").await;
+    let credited = tokio::time::timeout(Duration::from_secs(10), finish(&regions)).await;
+    assert_eq!(credited.expect("it waits for the lock"), 2);
+    for (offer_id, available) in [("free", 5), ("held", 1), ("free-too", 5)] {
+        assert_eq!(regions.east.level(offer_id).await, (available, 0, 0), "{offer_id}");
+    }
+    regions.assert_conserved().await;
+
+    held.rollback().await.unwrap();
+    assert_eq!(finish(&regions).await, 1);
+    assert_eq!(regions.east.level("held").await, (5, 0, 0));
+    regions.assert_conserved().await;
+}
+
 #[sqlx::test(migrations = false)]
 async fn a_grant_is_remembered_also_when_it_is_nothing(_: PgPoolOptions, options: PgConnectOptions) {
     let regions = TwoRegions::new(&options).await;
