@@ -115,7 +115,8 @@ impl Problem {
     /// The same without the card numbers that a client put into its request: whatever is said about it, they are not repeated.
     fn without_card_numbers(mut self) -> Self {
         let fields = self.errors.iter_mut().flat_map(|error| [&mut error.field, &mut error.description]);
-        for told in fields.chain([&mut self.detail]) {
+        let lines = self.lines.iter_mut().flat_map(|line| [&mut line.offer_id, &mut line.description]);
+        for told in fields.chain(lines).chain([&mut self.detail]) {
             if text::card_number::is_in(told) {
                 *told = text::card_number::redacted(told);
             }

@@ -6,7 +6,7 @@ use contracts::cart::v1::{
     AddLineRequest, AddLineResponse, CartLine, RemoveLineRequest, RemoveLineResponse, SetLineQuantityRequest,
     SetLineQuantityResponse,
 };
-use ids::{CartId, CustomerId, IdempotencyKey};
+use ids::{CartId, CustomerId, IdempotencyKey, OfferId};
 use money::Currency;
 use prost::Message;
 use sqlx::{PgConnection, PgExecutor};
@@ -51,32 +51,15 @@ struct Reply {
 
 impl CartGrpc {
     pub(super) async fn add(&self, request: AddLineRequest) -> Result<AddLineResponse, Status> {
-        let mut fields = Fields::default();
-        let quantity = fields.check("quantity", Quantity::try_from(request.quantity));
-        let AddLineRequest { cart_id, owner_id, idempotency_key, offer_id, .. } = request;
-        let edit = checked(fields, &cart_id, &owner_id, &idempotency_key, &offer_id, quantity.map(Ask::Add))?;
-        self.edit(edit, |Reply { line, version }| AddLineResponse { line, version }).await
+        self.edit(added(&request)?, |Reply { line, version }| AddLineResponse { line, version }).await
     }
 
     pub(super) async fn set(&self, request: SetLineQuantityRequest) -> Result<SetLineQuantityResponse, Status> {
-        let mut fields = Fields::default();
-        let quantity = fields.check("quantity", Quantity::try_from(request.quantity));
-        let SetLineQuantityRequest { cart_id, owner_id, idempotency_key, offer_id, .. } = request;
-        let edit = checked(fields, &cart_id, &owner_id, &idempotency_key, &offer_id, quantity.map(Ask::Set))?;
-        self.edit(edit, |Reply { line, version }| SetLineQuantityResponse { line, version }).await
+        self.edit(set(&request)?, |Reply { line, version }| SetLineQuantityResponse { line, version }).await
     }
 
     pub(super) async fn remove(&self, request: RemoveLineRequest) -> Result<RemoveLineResponse, Status> {
-        let RemoveLineRequest { cart_id, owner_id, idempotency_key, offer_id, currency_code } = request;
-        let mut fields = Fields::default();
-        let currency = if currency_code.is_empty() {
-            Some(None)
-        } else {
-            fields.check("currency_code", currency_code.parse::<Currency>()).map(Some)
-        };
-        let ask = currency.map(Ask::Remove);
-        let edit = checked(fields, &cart_id, &owner_id, &idempotency_key, &offer_id, ask)?;
-        self.edit(edit, |Reply { version, .. }| RemoveLineResponse { version }).await
+        self.edit(removed(&request)?, |Reply { version, .. }| RemoveLineResponse { version }).await
     }
 
     async fn edit<R: Message + Default>(&self, request: EditRequest, reply: fn(Reply) -> R) -> Result<R, Status> {
@@ -193,21 +176,49 @@ impl CartGrpc {
     }
 }
 
+fn added(request: &AddLineRequest) -> Result<EditRequest, Status> {
+    let AddLineRequest { cart_id, owner_id, idempotency_key, offer_id, quantity } = request;
+    let mut fields = Fields::default();
+    let ask = fields.check("quantity", Quantity::try_from(*quantity)).map(Ask::Add);
+    let offer = fields.name("offer_id", offer_id);
+    checked(fields, (cart_id, owner_id, idempotency_key), offer, ask)
+}
+
+/// It may add units, so the offer is one that can be bought.
+fn set(request: &SetLineQuantityRequest) -> Result<EditRequest, Status> {
+    let SetLineQuantityRequest { cart_id, owner_id, idempotency_key, offer_id, quantity } = request;
+    let mut fields = Fields::default();
+    let ask = fields.check("quantity", Quantity::try_from(*quantity)).map(Ask::Set);
+    let offer = fields.name("offer_id", offer_id);
+    checked(fields, (cart_id, owner_id, idempotency_key), offer, ask)
+}
+
+/// What is in the cart can be taken out of it, however it was named before today's rules.
+fn removed(request: &RemoveLineRequest) -> Result<EditRequest, Status> {
+    let RemoveLineRequest { cart_id, owner_id, idempotency_key, offer_id, currency_code } = request;
+    let mut fields = Fields::default();
+    let currency = if currency_code.is_empty() {
+        Some(None)
+    } else {
+        fields.check("currency_code", currency_code.parse::<Currency>()).map(Some)
+    };
+    let offer = fields.parse("offer_id", offer_id);
+    checked(fields, (cart_id, owner_id, idempotency_key), offer, currency.map(Ask::Remove))
+}
+
+/// `whose`: the cart, its owner and the request's key, as they came.
 fn checked(
     mut fields: Fields,
-    cart_id: &str,
-    owner_id: &str,
-    key: &str,
-    offer_id: &str,
+    whose: (&str, &str, &str),
+    offer: Option<OfferId>,
     ask: Option<Ask>,
 ) -> Result<EditRequest, Status> {
-    let cart_id = fields.parse("cart_id", cart_id);
-    let owner_id = fields.parse("owner_id", owner_id);
-    let key = fields.name("idempotency_key", key);
-    let offer_id = fields.name("offer_id", offer_id);
-    match (cart_id, owner_id, key, offer_id, ask) {
-        (Some(cart_id), Some(owner_id), Some(key), Some(offer_id), Some(ask)) => {
-            Ok(EditRequest { cart_id, owner_id, key, item: Item(offer_id), ask })
+    let cart_id = fields.parse("cart_id", whose.0);
+    let owner_id = fields.parse("owner_id", whose.1);
+    let key = fields.name("idempotency_key", whose.2);
+    match (cart_id, owner_id, key, offer, ask) {
+        (Some(cart_id), Some(owner_id), Some(key), Some(offer), Some(ask)) => {
+            Ok(EditRequest { cart_id, owner_id, key, item: Item(offer), ask })
         }
         _ => Err(fields.refusal()),
     }
@@ -236,5 +247,29 @@ impl EditRequest {
 impl Reply {
     fn of(edited: &EditedLine) -> Self {
         Self { line: edited.visible.as_ref().map(wire::line), version: Version(edited.context.clone()).to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whose() -> [String; 3] {
+        [CartId::generate().to_string(), CustomerId::generate().to_string(), "k".to_owned()]
+    }
+
+    #[test]
+    fn a_line_of_an_offer_of_before_the_rules_can_be_removed_and_nothing_else() {
+        for (old, is_removed) in [("..", true), ("4242424242424242", true), ("4242 4242 4242 4242", false)] {
+            let ([cart_id, owner_id, idempotency_key], offer_id) = (whose(), old.to_owned());
+            let remove = RemoveLineRequest { cart_id, owner_id, idempotency_key, offer_id, ..Default::default() };
+            assert_eq!(removed(&remove).ok().map(|edit| edit.item.0.to_string()), is_removed.then(|| old.to_owned()));
+            let ([cart_id, owner_id, idempotency_key], offer_id) = (whose(), old.to_owned());
+            let add = AddLineRequest { cart_id, owner_id, idempotency_key, offer_id, quantity: 1 };
+            assert!(added(&add).is_err(), "{old:?}");
+            let ([cart_id, owner_id, idempotency_key], offer_id) = (whose(), old.to_owned());
+            let set_one = SetLineQuantityRequest { cart_id, owner_id, idempotency_key, offer_id, quantity: 1 };
+            assert!(set(&set_one).is_err(), "{old:?}");
+        }
     }
 }

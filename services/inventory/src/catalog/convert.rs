@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use chassis::status::Fields;
 use contracts::catalog::v1 as wire;
 use contracts::money::v1::Money as WireMoney;
-use ids::{ChosenName as _, OfferId, SellerId};
+use ids::{ChosenName as _, InvalidName, OfferId, SellerId};
 use money::Money;
+use tonic::Status;
 
 use super::offer::{Offer, TEXT_CHARS_MAX};
 use crate::domain::LINES_MAX;
@@ -52,15 +54,25 @@ pub fn offers(offers: Vec<wire::Offer>) -> Result<Vec<Offer>, Vec<Violation>> {
     if violations.is_empty() { Ok(parsed) } else { Err(violations) }
 }
 
-/// Checks the ids of a batch read: 1 to 1,500; the same id twice is harmless.
+/// Names an offer that is to be read. It may have been named before today's rules.
+pub fn offer_id(text: &str) -> Result<OfferId, Status> {
+    let mut fields = Fields::default();
+    let offer_id = fields.parse("offer_id", text);
+    fields.finish(offer_id)
+}
+
+/// Checks the ids of a batch read, as for one: 1 to 1,500; the same id twice is harmless.
 pub fn offer_ids(ids: &[String]) -> Result<Vec<OfferId>, Vec<Violation>> {
     check_count("offer_ids", ids.len())?;
     let mut violations = Vec::new();
     let mut parsed = Vec::with_capacity(ids.len());
     for (index, id) in ids.iter().enumerate() {
-        match OfferId::chosen(id) {
+        match id.parse() {
             Ok(id) => parsed.push(id),
-            Err(error) => violations.push((format!("offer_ids[{index}]"), format!("{error}"))),
+            Err(error) => {
+                let error: InvalidName = error;
+                violations.push((format!("offer_ids[{index}]"), error.to_string()));
+            }
         }
     }
     violations.truncate(VIOLATIONS_MAX);
@@ -124,6 +136,19 @@ mod tests {
         };
         change(&mut offer);
         offers(vec![offer]).err().unwrap_or_default().into_iter().map(|(field, _)| field).collect()
+    }
+
+    #[test]
+    fn an_offer_of_before_the_rules_is_read_by_its_name() {
+        for old in ["..", "4242424242424242"] {
+            assert_eq!(offer_id(old).unwrap().as_str(), old);
+            assert_eq!(offer_ids(&[old.to_owned()]).unwrap()[0].as_str(), old);
+        }
+        for never in ["a/b", "4242 4242 4242 4242"] {
+            let refused = offer_id(never).unwrap_err();
+            assert!(!format!("{refused:?}").contains("4242"), "{refused:?}");
+            assert!(offer_ids(&[never.to_owned()]).is_err(), "{never:?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! `catalog.v1` on the wire.
 
-use chassis::status::Fields;
 use contracts::catalog::v1 as wire;
 use contracts::catalog::v1::catalog_service_server::CatalogService;
-use ids::{ChosenName as _, IdempotencyKey, OfferId};
+use ids::{ChosenName as _, IdempotencyKey};
 use limits::PAGE_BYTES_MAX;
 use prost::Message;
 use sqlx::PgPool;
@@ -37,9 +36,7 @@ impl CatalogService for CatalogGrpc {
         &self,
         request: Request<wire::GetOfferRequest>,
     ) -> Result<Response<wire::GetOfferResponse>, Status> {
-        let mut fields = Fields::default();
-        let offer_id = fields.name::<OfferId>("offer_id", &request.into_inner().offer_id);
-        let offer_id = fields.finish(offer_id)?;
+        let offer_id = convert::offer_id(&request.into_inner().offer_id)?;
         let (offer, available_here) = store::get(&self.pool, &offer_id)
             .await?
             .ok_or_else(|| chassis::status::not_found(reasons::OFFER_NOT_FOUND, format!("no offer {offer_id}")))?;

@@ -131,7 +131,8 @@ fn return_lines(fields: &mut Fields, lines: &[wire::ReturnLine]) -> Option<Vec<R
         if line.quantity < 1 {
             fields.refuse(format!("lines[{index}].quantity"), "must be at least 1");
         }
-        let Some(offer) = fields.name::<OfferId>(&format!("lines[{index}].offer_id"), &line.offer_id) else {
+        // Not `name`: it was sold under this name, whatever one may be called today.
+        let Some(offer) = fields.parse::<OfferId>(&format!("lines[{index}].offer_id"), &line.offer_id) else {
             continue;
         };
         if !seen.insert(offer.clone()) {
@@ -140,4 +141,30 @@ fn return_lines(fields: &mut Fields, lines: &[wire::ReturnLine]) -> Option<Vec<R
         checked.push(ReturnLine { offer, quantity: line.quantity });
     }
     Some(checked)
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::status::field_violations;
+
+    use super::*;
+
+    fn of(offer: &str, key: &str) -> Result<ReturnRequest, Status> {
+        return_order(wire::ReturnOrderRequest {
+            order_id: OrderId::generate().to_string(),
+            customer_id: CustomerId::generate().to_string(),
+            idempotency_key: key.to_owned(),
+            lines: vec![wire::ReturnLine { offer_id: offer.to_owned(), quantity: 1 }],
+        })
+    }
+
+    #[test]
+    fn what_was_sold_under_an_old_name_can_be_returned_and_nothing_new_is_named_so() {
+        for old in ["..", "4242424242424242"] {
+            assert_eq!(of(old, "k").unwrap().lines[0].offer.as_str(), old);
+        }
+        let refused = |offer, key| field_violations(&of(offer, key).unwrap_err()).remove(0).field;
+        assert_eq!(refused("mug", "4242424242424242"), "idempotency_key");
+        assert_eq!(refused("4242 4242 4242 4242", "k"), "lines[0].offer_id", "no offer was ever named so");
+    }
 }

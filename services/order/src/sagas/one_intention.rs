@@ -9,6 +9,7 @@
 //! Each step is repeated until it is done and changes nothing when it is repeated. The order that stands is never touched, and answers
 //! the request in both regions.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ impl OneIntention {
         let theirs = match home.report(told, CALL_MAX).await {
             Ok(theirs) => theirs,
             Err(error) => {
-                tracing::debug!(order_id = %told.order, %error, "the owner's home is not told yet");
+                tracing::debug!(order_id = %told.order, error = &error as &dyn Error, "the owner's home is not told yet");
                 return store.not_told_home(told.order, AGAIN).await;
             }
         };
@@ -144,7 +145,7 @@ impl OneIntention {
             Err(ReturnRefused::Store(error)) => Err(error),
             // The shopper sends some of it back at this moment: what is then left is looked at again.
             Err(refused) => {
-                tracing::warn!(order_id = %order.id, error = %refused, "a superseded order is not taken back yet");
+                tracing::warn!(order_id = %order.id, error = &refused as &dyn Error, "a superseded order is not taken back yet");
                 Ok(false)
             }
         }

@@ -10,6 +10,10 @@ use super::row::{parse, parse_state};
 use super::{Store, StoreError};
 use crate::domain::Fate;
 
+/// When what was taken from a queue is looked at again, unless it is settled or put off before: its taker died, or it can be neither read
+/// nor written. Longer than [`Store::take_untold`]'s caller puts off what is only waiting, so that a row that nothing mends costs little.
+const TAKEN_FOR: Duration = Duration::from_secs(10);
+
 /// What this region knows of a request to place an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
@@ -102,28 +106,38 @@ impl Store {
         .transpose()
     }
 
-    /// Orders decided here in their owners' absent homes' stead, which those are to be told of now; the longest waiting first.
-    pub async fn to_tell(&self, limit: i64) -> Result<Vec<Untold>, StoreError> {
+    /// Takes at most `limit` orders decided here in their owners' absent homes' stead, which those are to be told of now, those that wait
+    /// longest first. Each is to be looked at again after [`TAKEN_FOR`], whatever becomes of it: one that somebody holds is left for the
+    /// next look, and one that cannot be read is an error of its own, so that neither keeps another waiting.
+    pub async fn take_untold(&self, limit: i64) -> Result<Vec<Result<Untold, StoreError>>, StoreError> {
+        // no crash point: what was taken and not told is taken again.
         let rows = sqlx::query!(
-            "select order_id, customer_id, idempotency_key, state, refusal, told_home_at from customer_order
-             where tell_home_after <= now() order by tell_home_after limit $1",
+            "update customer_order set tell_home_after = now() + make_interval(secs => $1)
+             where order_id in (
+                select order_id from customer_order
+                where tell_home_after <= now()
+                order by tell_home_after
+                limit $2
+                for no key update skip locked
+             )
+             returning order_id, customer_id, idempotency_key, state, refusal, told_home_at",
+            TAKEN_FOR.as_secs_f64(),
             limit,
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                let state = parse_state(&row.state, row.refusal)
-                    .map_err(|detail| StoreError::Corrupt { order: row.order_id, detail })?;
-                Ok(Untold {
-                    order: OrderId::from_uuid(row.order_id),
-                    customer: CustomerId::from_uuid(row.customer_id),
-                    key: parse(row.order_id, &row.idempotency_key)?,
-                    fate: state.fate(),
-                    told_home_at: row.told_home_at,
-                })
+        let untold = rows.into_iter().map(|row| {
+            let state = parse_state(&row.state, row.refusal)
+                .map_err(|detail| StoreError::Corrupt { order: row.order_id, detail })?;
+            Ok(Untold {
+                order: OrderId::from_uuid(row.order_id),
+                customer: CustomerId::from_uuid(row.customer_id),
+                key: parse(row.order_id, &row.idempotency_key)?,
+                fate: state.fate(),
+                told_home_at: row.told_home_at,
             })
-            .collect()
+        });
+        Ok(untold.collect())
     }
 
     /// The home knows of the order; it is told again after `again`, or never.
@@ -173,10 +187,22 @@ impl Store {
         Ok(())
     }
 
-    /// Superseded orders that are still to be undone, with the one that stands; those that wait longest first.
-    pub async fn to_undo(&self, limit: i64) -> Result<Vec<(OrderId, OrderId)>, StoreError> {
+    /// Takes at most `limit` superseded orders that are still to be undone, with the one that stands; those that wait longest first. Each is
+    /// to be looked at again after [`TAKEN_FOR`]. One whose order somebody holds is left for the next look: undoing it would wait.
+    pub async fn take_superseded(&self, limit: i64) -> Result<Vec<(OrderId, OrderId)>, StoreError> {
+        // no crash point: what was taken and not undone is taken again.
         let rows = sqlx::query!(
-            "select order_id, by_order_id from superseded_order where next_look_at <= now() order by next_look_at limit $1",
+            "update superseded_order set next_look_at = now() + make_interval(secs => $1)
+             where order_id in (
+                select superseded_order.order_id
+                from superseded_order join customer_order on customer_order.order_id = superseded_order.order_id
+                where next_look_at <= now()
+                order by next_look_at
+                limit $2
+                for no key update skip locked
+             )
+             returning order_id, by_order_id",
+            TAKEN_FOR.as_secs_f64(),
             limit,
         )
         .fetch_all(&self.pool)

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Queue;
-use crate::sagas::place_order::Turn;
+use crate::sagas::place_order::{PlaceError, Turn};
 use crate::sagas::{Next, Sagas};
 use crate::store::{Claimed, Duty, Lease, StoreError};
 
@@ -29,12 +29,12 @@ impl Recovery {
         let ended = match duty {
             Duty::Place(placing) => {
                 let turn = self.0.place.turn(*placing, lease, Instant::now() + TURN_MAX).await;
-                turn.map(|turn| turn != Turn::Undecided).map_err(|error| error.to_string())
+                turn.map(|turn| turn != Turn::Undecided)
             }
-            Duty::Void(_) => self.0.cancel.void(lease).await.map_err(|error| error.to_string()),
+            Duty::Void(_) => self.0.cancel.void(lease).await.map_err(PlaceError::from),
         };
         ended.unwrap_or_else(|error| {
-            tracing::error!(order_id = %lease.order, error, "an order could not be driven");
+            tracing::error!(order_id = %lease.order, error = &error as &dyn std::error::Error, "an order could not be driven");
             false
         })
     }

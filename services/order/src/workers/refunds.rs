@@ -30,7 +30,7 @@ impl Queue for Refunds {
         let span = span_with_parent("refund", due.traceparent.as_deref());
         if let Err(error) = self.0.give_back.turn(&due).instrument(span).await {
             // The lease lapses and the next turn comes.
-            tracing::warn!(return_id = %due.id, %error, "a refund could not be driven");
+            tracing::warn!(return_id = %due.id, error = &error as &dyn std::error::Error, "a refund could not be driven");
         }
     }
 }

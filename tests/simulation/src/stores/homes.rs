@@ -3,10 +3,13 @@
 use ids::OrderId;
 use order::domain::Fate;
 
-use crate::Micros;
 use crate::coverage::Seen;
 use crate::stores::orders::Superseded;
 use crate::world::{RegionId, World};
+use crate::{Micros, SECOND};
+
+/// `store::homes::TAKEN_FOR`.
+const TAKEN_FOR: Micros = 10 * SECOND;
 
 /// An order that the home of its owner is to be told of.
 #[derive(Clone, Copy, Debug)]
@@ -18,15 +21,15 @@ pub struct Untold {
 }
 
 impl World {
-    /// `to_tell`.
-    pub fn to_tell(&self, at: RegionId) -> Vec<Untold> {
-        let rows = self.regions[at].orders.rows.iter();
-        let due = rows.filter(|(_, row)| row.tell_home_after.is_some_and(|after| after <= self.now));
-        let untold = due.map(|(order, row)| Untold {
-            order: *order,
-            request: row.request,
-            fate: row.order.state.fate(),
-            told_home_at: row.told_home_at,
+    /// `take_untold`.
+    pub fn take_untold(&mut self, at: RegionId) -> Vec<Untold> {
+        let now = self.now;
+        let rows = self.regions[at].orders.rows.iter_mut();
+        let due = rows.filter(|(_, row)| row.tell_home_after.is_some_and(|after| after <= now));
+        let untold = due.map(|(order, row)| {
+            row.tell_home_after = Some(now + TAKEN_FOR);
+            let (fate, told_home_at) = (row.order.state.fate(), row.told_home_at);
+            Untold { order: *order, request: row.request, fate, told_home_at }
         });
         untold.collect()
     }
@@ -61,11 +64,16 @@ impl World {
         orders.row(order).order.superseded_by.get_or_insert(by);
     }
 
-    /// `to_undo`, with the key of each.
-    pub fn to_undo(&self, at: RegionId) -> Vec<(OrderId, u64)> {
-        let all = self.regions[at].orders.superseded.iter();
-        let due = all.filter(|(_, it)| it.next_look.is_some_and(|next| next <= self.now));
-        due.map(|(order, it)| (*order, it.request)).collect()
+    /// `take_superseded`, with the key of each.
+    pub fn take_superseded(&mut self, at: RegionId) -> Vec<(OrderId, u64)> {
+        let now = self.now;
+        let all = self.regions[at].orders.superseded.iter_mut();
+        let due = all.filter(|(_, it)| it.next_look.is_some_and(|next| next <= now));
+        let taken = due.map(|(order, it)| {
+            it.next_look = Some(now + TAKEN_FOR);
+            (*order, it.request)
+        });
+        taken.collect()
     }
 
     /// `undone`, or `not_undone`: looked at again after `again`.

@@ -140,7 +140,7 @@ impl PlaceOrder {
         match abandoned {
             Ok(()) => PlaceError::Refused(refusal),
             Err(error) => {
-                tracing::warn!(order_id = %id, %error, "cut not put back");
+                tracing::warn!(order_id = %id, error = &error as &dyn std::error::Error, "cut not put back");
                 PlaceError::Unavailable { callee: "cart" }
             }
         }

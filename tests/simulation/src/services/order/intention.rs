@@ -55,10 +55,10 @@ pub async fn settle_intentions(sim: Sim, me: Me) {
     loop {
         let pause = sim.random(SECOND / 2..2 * SECOND);
         sim.sleep(pause).await;
-        for untold in sim.with(|world| world.to_tell(me.region)) {
+        for untold in sim.with(|world| world.take_untold(me.region)) {
             let _ = tell_home(&sim, me, untold).await;
         }
-        for (order, request) in sim.with(|world| world.to_undo(me.region)) {
+        for (order, request) in sim.with(|world| world.take_superseded(me.region)) {
             let again = if undo(&sim, me, order, request).await.unwrap_or(false) { None } else { Some(AGAIN) };
             let _ = statement(&sim, |world| world.looked_at_superseded(me.region, order, again)).await;
         }
