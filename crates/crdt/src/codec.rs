@@ -36,14 +36,14 @@ use crate::register::MvRegister;
 /// The first byte of every value. A change of the layout takes the next number; decoders refuse numbers they do not know.
 pub const FORMAT_VERSION: u8 = 1;
 
-/// Most lines a delta may name: a cart's 1,500 lines twice over, since a cut may name spent lines too.
-pub const LINES_MAX: usize = 3_000;
+/// Most lines a delta may name: those of a joined cart.
+pub const LINES_MAX: usize = limits::JOINED_LINES_MAX;
 /// Most replicas, numbered below this: nobody has as many regions yet. An address keeps one assignment of each.
 pub const REPLICAS_MAX: usize = 16;
 /// Most entries of one line: of each replica [`crate::validate::OWN_ENTRIES_MAX`].
 pub const ENTRIES_MAX: usize = 1_024;
 /// Most runs of units with one snapshot in an entry: twice what an edit may leave ([`crate::validate::OWN_BANDS_MAX`]).
-pub const BANDS_MAX: usize = 64;
+pub const BANDS_MAX: usize = limits::JOINED_LINE_PRICES_MAX;
 /// Most ranges of units of one entry: twice what an edit may leave ([`crate::validate::OWN_PARTS_MAX`]), since two regions may have left
 /// different ones.
 pub const PARTS_MAX: usize = 1_024;

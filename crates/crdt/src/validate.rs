@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::codec::{BANDS_MAX, DOTS_MAX, ENTRIES_MAX, PARTS_MAX, REPLICAS_MAX};
+use crate::codec::{DOTS_MAX, ENTRIES_MAX, PARTS_MAX, REPLICAS_MAX};
 use crate::context::CausalContext;
 use crate::delta::Delta;
 use crate::dot::{Dot, ReplicaId};
@@ -49,8 +49,9 @@ pub const OWN_ENTRIES_MAX: usize = ENTRIES_MAX / REPLICAS_MAX;
 /// ranges would be gone than these.
 pub const OWN_PARTS_MAX: usize = PARTS_MAX / 2;
 
-/// Most runs of prices of one entry that an edit leaves. A line that two regions added to has at most [`BANDS_MAX`] prices.
-pub const OWN_BANDS_MAX: usize = BANDS_MAX / 2;
+/// Most runs of prices of one entry that an edit leaves. A line of several entries can have more prices than one of them; who stores lines
+/// bounds those together.
+pub const OWN_BANDS_MAX: usize = limits::LINE_PRICES_MAX;
 
 /// What a join or an edit made is larger than the decoders let in, so it must not be stored: nobody could read it again.
 ///

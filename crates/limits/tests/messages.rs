@@ -1,4 +1,5 @@
-//! The largest legal message of every method, computed from the contracts, against the longest that a decoder takes.
+//! The largest legal message of every method, computed from the contracts, against the longest that a decoder takes; and of every event,
+//! against the longest that the outbox takes.
 //!
 //! A text is as long as its rule allows, a number as long as its encoding, a list as long as [`LISTS`] says. A new list without a bound
 //! there fails here: whoever adds one decides how long it may be.
@@ -7,8 +8,10 @@
 use std::collections::HashMap;
 
 use limits::{
-    AMOUNT_MINOR_MAX, ATTRIBUTES_MAX, KEY_BYTES_MAX, LINES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, OFFER_BYTES_MAX,
-    PAGE_BYTES_MAX, TEXT_CHARS_MAX,
+    AMOUNT_MINOR_MAX, ATTRIBUTES_MAX, CITY_CHARS_MAX, COUNTRY_CHARS_MAX, EVENT_BYTES_MAX, JOINED_LINE_PRICES_MAX,
+    JOINED_LINES_MAX, JOINED_PRICES_MAX, KEY_BYTES_MAX, LINE_UNITS_MAX, LINES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX,
+    OFFER_BYTES_MAX, OPERATOR_CHARS_MAX, OPERATORS_PAGE_MAX, ORDERED_TWICE_MAX, PAGE_BYTES_MAX, POSTAL_CODE_CHARS_MAX,
+    REASON_CHARS_MAX, REGIONS, TEXT_CHARS_MAX, VERSION_CHARS_MAX,
 };
 use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -16,19 +19,18 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 /// Tag of a field; its length, or the length of its number, comes on top.
 const TAG_BYTES: usize = 2;
-/// Units by price of one line: an order whose prices changed so often while it was filled.
-const PRICES_MAX: usize = 64;
-/// Regions but this one.
-const OTHER_REGIONS: usize = 1;
+/// Bytes of a character of UTF-8 at most.
+const CHAR_BYTES: usize = 4;
+/// Entries of a page that an operator asks for.
+const OPERATORS_PAGE: usize = OPERATORS_PAGE_MAX as usize;
 
 /// How many entries a list has at most.
 const LISTS: &[(&str, usize)] = &[
-    ("cart.v1.Cart.lines", LINES_MAX),
-    // As good as always empty: what two orders took during a cut. Bounded by the lines of a cart.
-    ("cart.v1.Cart.ordered_twice", LINES_MAX),
+    ("cart.v1.Cart.lines", JOINED_LINES_MAX),
+    ("cart.v1.Cart.ordered_twice", ORDERED_TWICE_MAX),
     ("cart.v1.OrderedTwice.order_ids", 2),
-    ("cart.v1.Cart.delivery_addresses", 2),
-    ("cart.v1.CartLine.prices", PRICES_MAX),
+    ("cart.v1.Cart.delivery_addresses", REGIONS),
+    ("cart.v1.CartLine.prices", JOINED_LINE_PRICES_MAX),
     ("cart.v1.BeginCheckoutResponse.lines", LINES_MAX),
     ("catalog.v1.Offer.attributes", ATTRIBUTES_MAX),
     ("catalog.v1.BatchGetOffersRequest.offer_ids", LINES_MAX),
@@ -41,17 +43,28 @@ const LISTS: &[(&str, usize)] = &[
     ("inventory.v1.TransferRightsRequest.lines", LINES_MAX),
     ("inventory.v1.TransferRightsResponse.granted", LINES_MAX),
     ("order.v1.Order.lines", LINES_MAX),
-    ("order.v1.OrderLine.prices", PRICES_MAX),
+    ("order.v1.OrderLine.prices", JOINED_LINE_PRICES_MAX),
+    ("order.v1.OrderPlaced.lines", LINES_MAX),
+    ("order.v1.OrderedLine.prices", JOINED_LINE_PRICES_MAX),
     ("order.v1.ReturnOrderRequest.lines", LINES_MAX),
-    ("order.v1.ListOrdersResponse.unreachable_regions", OTHER_REGIONS),
+    ("order.v1.ListOrdersResponse.unreachable_regions", REGIONS - 1),
     // Returns of one order that operators are shown.
     ("order.v1.OrderStanding.refunds", LINES_MAX),
     ("payment.v1.AuthoriseRequest.shares", LINES_MAX),
     ("payment.v1.RefundRequest.shares", LINES_MAX),
     // The largest page that operators may ask for, and the refunds of one order.
-    ("payment.v1.ListParkedPaymentsResponse.parked", 1_000),
-    ("payment.v1.ListDifferencesResponse.differences", 1_000),
-    ("payment.v1.RetryPaymentResponse.retried", 1_000),
+    ("payment.v1.ListParkedPaymentsResponse.parked", OPERATORS_PAGE),
+    ("payment.v1.ListDifferencesResponse.differences", OPERATORS_PAGE),
+    ("payment.v1.RetryPaymentResponse.retried", OPERATORS_PAGE),
+];
+
+/// Lists that have a bound over a whole message, however they are spread over its lines: the message, the list of each line, and how many
+/// entries all of them have together.
+const SHARED: &[(&str, &str, usize)] = &[
+    (".cart.v1.Cart", "cart.v1.CartLine.prices", JOINED_PRICES_MAX),
+    (".cart.v1.BeginCheckoutResponse", "cart.v1.CartLine.prices", JOINED_PRICES_MAX),
+    (".order.v1.Order", "order.v1.OrderLine.prices", JOINED_PRICES_MAX),
+    (".order.v1.OrderPlaced", "order.v1.OrderedLine.prices", JOINED_PRICES_MAX),
 ];
 
 /// Lists that are cut to so many bytes, however many entries that are; by those who make them, in this workspace.
@@ -71,12 +84,16 @@ const BOUNDED_ELSEWHERE: &[&str] = &["cart.v1.CartReplicationService"];
 /// Longest text of a field, in bytes.
 fn text_bytes(field: &str) -> usize {
     match field {
-        "title" | "recipient" | "street" | "key" | "value" => TEXT_CHARS_MAX * 4,
-        "city" => 100 * 4,
-        "country" | "operator" => 64 * 4,
-        "postal_code" => 20 * 4,
-        "reason" | "parked_reason" | "rejection_reason" | "detail" | "description" | "message" => 500 * 4,
-        "cart_version" | "version" => 16_384,
+        "title" | "recipient" | "street" | "key" | "value" => TEXT_CHARS_MAX * CHAR_BYTES,
+        "city" => CITY_CHARS_MAX * CHAR_BYTES,
+        "country" => COUNTRY_CHARS_MAX * CHAR_BYTES,
+        "postal_code" => POSTAL_CODE_CHARS_MAX * CHAR_BYTES,
+        "operator" => OPERATOR_CHARS_MAX * CHAR_BYTES,
+        // A bound for what people say. What services say has none of its own, and is taken to be no longer.
+        "reason" | "parked_reason" | "rejection_reason" | "detail" | "description" | "message" => {
+            REASON_CHARS_MAX * CHAR_BYTES
+        }
+        "cart_version" | "version" => VERSION_CHARS_MAX,
         "currency_code" => 3,
         "offer_id" | "seller_id" | "offer_ids" | "missing_offer_ids" | "left_out_offer_ids" => NAME_BYTES_MAX,
         // UUIDs.
@@ -89,7 +106,7 @@ fn text_bytes(field: &str) -> usize {
 fn number_bytes(field: &str) -> usize {
     match field {
         "minor_units" => varint_bytes(AMOUNT_MINOR_MAX.unsigned_abs()),
-        "quantity" | "returned_quantity" => varint_bytes(1_000_000),
+        "quantity" | "returned_quantity" => varint_bytes(LINE_UNITS_MAX.unsigned_abs()),
         _ => varint_bytes(u64::MAX),
     }
 }
@@ -107,18 +124,60 @@ fn with_length(bytes: usize) -> usize {
 struct Contracts {
     messages: HashMap<String, DescriptorProto>,
     unknown_lists: Vec<String>,
+    /// The lists of [`SHARED`] that a message around has room for.
+    shared: Vec<&'static str>,
 }
 
 impl Contracts {
+    fn of(set: &FileDescriptorSet) -> Self {
+        let mut messages = HashMap::new();
+        for file in &set.file {
+            for message in &file.message_type {
+                let name = format!(".{}.{}", file.package(), message.name());
+                for nested in &message.nested_type {
+                    messages.insert(format!("{name}.{}", nested.name()), nested.clone());
+                }
+                messages.insert(name, message.clone());
+            }
+        }
+        Self { messages, unknown_lists: Vec::new(), shared: Vec::new() }
+    }
+
     /// Bytes of the largest message called `name`, such as `.order.v1.Order`.
     fn largest(&mut self, name: &str, depth: usize) -> usize {
         assert!(depth < 16, "{name} holds itself");
         let message = self.messages.get(name).unwrap_or_else(|| panic!("no message {name}")).clone();
-        message.field.iter().map(|field| self.largest_field(name.trim_start_matches('.'), field, depth)).sum()
+        let shared = SHARED.iter().find(|(whole, _, _)| *whole == name);
+        let room = shared.map_or(0, |(_, list, entries)| entries * self.largest_entry(list, depth));
+        self.shared.extend(shared.map(|(_, list, _)| *list));
+        let fields: usize =
+            message.field.iter().map(|field| self.largest_field(name.trim_start_matches('.'), field, depth)).sum();
+        if shared.is_some() {
+            self.shared.pop();
+        }
+        room + fields
+    }
+
+    /// Bytes of the largest entry of a list such as `order.v1.OrderLine.prices`.
+    fn largest_entry(&mut self, list: &str, depth: usize) -> usize {
+        let (message, name) = list.rsplit_once('.').unwrap();
+        let field = self.messages[&format!(".{message}")].field.iter().find(|field| field.name() == name).unwrap();
+        let entry = field.type_name().to_owned();
+        TAG_BYTES + with_length(self.largest(&entry, depth + 1))
+    }
+
+    fn assert_all_lists_are_bounded(&self) {
+        assert_eq!(
+            self.unknown_lists, [""; 0],
+            "lists without a bound: say in LISTS, or in CUT_TO_BYTES, how long each may be"
+        );
     }
 
     fn largest_field(&mut self, message: &str, field: &FieldDescriptorProto, depth: usize) -> usize {
         let name = format!("{message}.{}", field.name());
+        if self.shared.contains(&name.as_str()) {
+            return 0;
+        }
         let one = TAG_BYTES
             + match field.r#type() {
                 Type::String | Type::Bytes => with_length(text_bytes(field.name())),
@@ -145,16 +204,7 @@ impl Contracts {
 #[test]
 fn the_largest_message_of_every_method_is_one_that_is_decoded() {
     let set = FileDescriptorSet::decode(contracts::DESCRIPTORS).unwrap();
-    let mut contracts = Contracts { messages: HashMap::new(), unknown_lists: Vec::new() };
-    for file in &set.file {
-        for message in &file.message_type {
-            let name = format!(".{}.{}", file.package(), message.name());
-            for nested in &message.nested_type {
-                contracts.messages.insert(format!("{name}.{}", nested.name()), nested.clone());
-            }
-            contracts.messages.insert(name, message.clone());
-        }
-    }
+    let mut contracts = Contracts::of(&set);
     let mut methods = 0;
     for file in &set.file {
         for service in &file.service {
@@ -171,10 +221,23 @@ fn the_largest_message_of_every_method_is_one_that_is_decoded() {
         }
     }
     assert!(methods > 20, "{methods} methods: the contracts were not read");
-    assert_eq!(
-        contracts.unknown_lists, [""; 0],
-        "lists without a bound: say in LISTS, or in CUT_TO_BYTES, how long each may be"
-    );
+    contracts.assert_all_lists_are_bounded();
     let offer = contracts.largest(".catalog.v1.Offer", 0);
     assert!(offer <= OFFER_BYTES_MAX, "an offer may have {offer} bytes");
+}
+
+#[test]
+fn the_largest_event_of_every_topic_is_one_that_the_outbox_takes() {
+    let set = FileDescriptorSet::decode(contracts::DESCRIPTORS).unwrap();
+    let mut contracts = Contracts::of(&set);
+    let mut events = 0;
+    for file in set.file.iter().filter(|file| file.name().ends_with("_events.proto")) {
+        for message in &file.message_type {
+            let bytes = contracts.largest(&format!(".{}.{}", file.package(), message.name()), 0);
+            assert!(bytes <= EVENT_BYTES_MAX, "{} may have {bytes} bytes", message.name());
+            events += 1;
+        }
+    }
+    assert!(events > 5, "{events} events: the contracts were not read");
+    contracts.assert_all_lists_are_bounded();
 }

@@ -7,10 +7,9 @@ use prost::Message;
 
 use crate::consumer::HandleError;
 
-/// Largest payload in bytes that [`crate::append`] can store, the same as the check on the table's column: a record
-/// must stay below the broker's default `message.max.bytes` of 1 MiB with its key and headers. An order of 1,500 lines
-/// with the longest ids allowed takes a quarter of it.
-pub const PAYLOAD_BYTES_MAX: usize = 917_504;
+/// Largest payload in bytes that [`crate::append`] can store, the same as the check on the table's column. The largest
+/// legal message of every event fits: a test of `limits` computes it.
+pub const PAYLOAD_BYTES_MAX: usize = limits::EVENT_BYTES_MAX;
 
 /// An event to append. Its id, time, trace context and home region are added by [`crate::append`].
 #[derive(Debug, Clone, PartialEq, Eq)]

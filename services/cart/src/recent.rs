@@ -13,7 +13,7 @@ use ids::{CartId, CustomerId};
 use moka::future::Cache;
 use money::Currency;
 
-use crate::domain::{EditedLine, Item, LineEntries, LineState, currencies_of_line};
+use crate::domain::{EditedLine, Item, LineEntries, LineState, currencies_of_line, prices_of_line};
 use crate::store::LoadedLine;
 
 /// Lines remembered in all. A line with its snapshot is some 200 bytes, so 10 MB.
@@ -33,6 +33,8 @@ struct Seen {
     line_count: usize,
     /// Of the whole cart, or more than that: what is refused for them is decided on a fresh read.
     currencies: BTreeSet<Currency>,
+    /// Of the whole cart, line by line.
+    prices: usize,
     lines: HashMap<Item, LineEntries>,
     /// A line that is not in `lines` is not in the cart.
     complete: bool,
@@ -63,6 +65,7 @@ impl RecentCarts {
             revision: seen.revision,
             state: LineState {
                 context: seen.context.clone(),
+                other_prices: seen.prices.saturating_sub(prices_of_line(&line)),
                 line,
                 undecided_cuts: Vec::new(),
                 line_count: seen.line_count,
@@ -80,6 +83,7 @@ impl RecentCarts {
             context: CausalContext::new(),
             line_count: 0,
             currencies: BTreeSet::new(),
+            prices: 0,
             lines: HashMap::new(),
             complete: true,
         };
@@ -101,6 +105,7 @@ impl RecentCarts {
                 context: CausalContext::new(),
                 line_count: 0,
                 currencies: BTreeSet::new(),
+                prices: 0,
                 lines: HashMap::new(),
                 complete: false,
             })),
@@ -127,6 +132,7 @@ impl Seen {
         self.line_count = edited.line_count;
         self.currencies = currencies_of_line(&edited.line);
         self.currencies.extend(&decided_on.state.other_currencies);
+        self.prices = decided_on.state.other_prices + prices_of_line(&edited.line);
         self.lines.insert(item.clone(), edited.line.clone());
     }
 }

@@ -223,7 +223,8 @@ async fn a_cut_that_cannot_be_an_order_goes_back_into_the_cart(pool: PgPool) {
     migrate(&pool).await;
     let mixed = vec![cut_line("mug", "potter", 255, "GBP", 1), cut_line("tasse", "potter", 300, "EUR", 1)];
     let vast = vec![cut_line("mug", "potter", i64::MAX, "GBP", 2)];
-    for (lines, reason) in [(mixed, "MIXED_CURRENCIES"), (vast, "TOTAL_TOO_LARGE")] {
+    let long = vec![cut_line("mug", "potter", 255, "GBP", 1); limits::LINES_MAX + 1];
+    for (lines, reason) in [(mixed, "MIXED_CURRENCIES"), (vast, "TOTAL_TOO_LARGE"), (long, "ORDER_TOO_LARGE")] {
         let app = App::new(&pool);
         let request = request();
         app.world.sell(lines);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crdt::codec::{DecodeError, Reader, Wire};
+use limits::{CITY_CHARS_MAX, COUNTRY_CHARS_MAX, POSTAL_CODE_CHARS_MAX, TEXT_CHARS_MAX};
 
 /// Where the goods go: the fields, and the bounds, of an order's. Every part but the country may be empty.
 ///
@@ -10,15 +11,15 @@ use crdt::codec::{DecodeError, Reader, Wire};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
     /// Who receives it.
-    pub recipient: Text<0, 200>,
+    pub recipient: Text<0, TEXT_CHARS_MAX>,
     /// Street and number.
-    pub street: Text<0, 200>,
+    pub street: Text<0, TEXT_CHARS_MAX>,
     /// Town.
-    pub city: Text<0, 100>,
+    pub city: Text<0, CITY_CHARS_MAX>,
     /// Postal code.
-    pub postal_code: Text<0, 20>,
+    pub postal_code: Text<0, POSTAL_CODE_CHARS_MAX>,
     /// Country, as the shopper wrote it.
-    pub country: Text<1, 64>,
+    pub country: Text<1, COUNTRY_CHARS_MAX>,
 }
 
 /// A text of `MIN` to `MAX` characters, none of them a control character: they belong in no address.

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use crdt::{CausalContext, Change, CountersExhausted, Denominated as _, ReplicaId};
 use money::Currency;
 
-use super::{CartDelta, Item, LINE_UNITS_MAX, LINES_MAX, LineEntries, Quantity, Snapshot, ViewLine};
+use super::{
+    CART_PRICES_MAX, CartDelta, Item, LINE_PRICES_MAX, LINE_UNITS_MAX, LINES_MAX, LineEntries, Quantity, Snapshot,
+    ViewLine,
+};
 
 /// What a client asks of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct LineState {
     pub line_count: usize,
     /// The currencies of the cart's other lines, those included that an undecided checkout holds.
     pub other_currencies: BTreeSet<Currency>,
+    /// The prices of the cart's other lines, counted as by [`prices_of_line`].
+    pub other_prices: usize,
 }
 
 impl LineState {
@@ -78,6 +83,11 @@ pub enum Rejection {
         "orders and prices have left this line in too many pieces: order it, or remove it and add it anew; or wait until open orders are decided"
     )]
     LineInPieces,
+    /// The lines have as many prices together as those of one cart may.
+    #[error(
+        "the price of what is in the cart has changed so often that it holds {CART_PRICES_MAX} prices, as many as it may: order it, or remove lines of several prices and add them anew; or wait until open orders are decided"
+    )]
+    PricesFull,
     /// The offer is priced in another currency than what is in the cart, or is held by an undecided order of it.
     #[error(
         "the cart holds amounts in another currency than the offer's: order or remove them first, or use another cart"
@@ -102,6 +112,7 @@ impl Rejection {
             Self::CartFull => Some("CART_FULL"),
             Self::LineFull => Some("LINE_FULL"),
             Self::LineInPieces => Some("LINE_IN_PIECES"),
+            Self::PricesFull => Some("CART_PRICES_FULL"),
             Self::CurrencyDiffers => Some("CART_CURRENCY_DIFFERS"),
             Self::MixedCurrencies => Some("MIXED_CURRENCIES"),
             Self::SellerChanged => Some("OFFER_SELLER_CHANGED"),
@@ -116,6 +127,7 @@ impl Rejection {
             Self::CartFull,
             Self::LineFull,
             Self::LineInPieces,
+            Self::PricesFull,
             Self::CurrencyDiffers,
             Self::MixedCurrencies,
             Self::SellerChanged,
@@ -176,7 +188,23 @@ pub fn decide(
         return Err(Rejection::LineFull);
     }
     crdt::has_room(&edited.line, cuts, replica).map_err(|_| Rejection::LineInPieces)?;
+    may_have_prices(state, &edited.line)?;
     Ok(Some(edited))
+}
+
+/// Whether the line and the cart have room for the prices that an edit leaves. One that leaves no more of them than there were is never
+/// refused: two regions together may have passed the bounds, and whoever has to remove something must be able to.
+fn may_have_prices(state: &LineState, edited: &LineEntries) -> Result<(), Rejection> {
+    let prices = prices_of_line(edited);
+    if prices <= prices_of_line(&state.line) {
+        Ok(())
+    } else if prices > LINE_PRICES_MAX {
+        Err(Rejection::LineInPieces)
+    } else if state.other_prices + prices > CART_PRICES_MAX {
+        Err(Rejection::PricesFull)
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether units of the offer as it is now may join what is in the cart.
@@ -191,6 +219,16 @@ fn may_add(state: &LineState, offer: &Snapshot) -> Result<(), Rejection> {
 /// The currencies of a line's units.
 pub fn currencies_of_line(line: &LineEntries) -> BTreeSet<Currency> {
     line.units().into_keys().map(Snapshot::denomination).collect()
+}
+
+/// How many prices a line's units have that are not gone, whether they are shown now or may show again: those that an undecided checkout
+/// holds, and a set beside a larger one. So what the other region and orders do to this region's units never makes more of it.
+pub fn prices_of_line(line: &LineEntries) -> usize {
+    let mut prices = BTreeSet::new();
+    for (_, entry) in line.entries() {
+        prices.extend(entry.bands.split(&entry.live()).map(|(snapshot, _)| snapshot.unit_price));
+    }
+    prices.len()
 }
 
 fn apply(state: &LineState, item: &Item, change: Change<Snapshot>) -> EditedLine {
@@ -250,6 +288,7 @@ mod tests {
             undecided_cuts: Vec::new(),
             line_count: 0,
             other_currencies: BTreeSet::new(),
+            other_prices: 0,
         }
     }
 
@@ -370,6 +409,46 @@ mod tests {
         }
     }
     use crate::domain::UnitsOutOfRange;
+
+    #[test]
+    fn the_edit_that_would_pass_a_bound_on_prices_is_refused_and_what_is_there_can_be_changed() {
+        let many = |state: LineState, from: i64, prices: usize| {
+            (from..).take(prices).fold(state, |state, price| after(&state, &add(1, price)).0)
+        };
+        let room_for_two = LineState { other_prices: CART_PRICES_MAX - 2, ..empty() };
+        let full = many(room_for_two, 1, 2);
+        for edit in [add(1, 3), set(3, Some(3))] {
+            assert_eq!(decide(&full, &item(), &edit, EAST).unwrap_err(), Rejection::PricesFull);
+        }
+        assert_eq!(after(&full, &add(1, 2)).1, [(2, 2), (1, 1)], "at a price that is there");
+        // The other region has added too, so that both together have passed it.
+        let over = LineState { other_prices: CART_PRICES_MAX + 7, ..full };
+        assert_eq!(after(&over, &add(1, 2)).1, [(2, 2), (1, 1)]);
+        assert_eq!(after(&over, &set(1, None)).1, [(1, 1)]);
+        assert_eq!(after(&over, &Edit::Remove(None)).1, []);
+    }
+
+    /// A set and an add of one region, each with as many prices as an entry may have.
+    #[test]
+    fn a_line_of_several_entries_has_no_more_prices_than_a_line_may() {
+        let mut state = empty();
+        for price in 1..=LINE_PRICES_MAX as i64 {
+            state = after(&state, &add(1, price)).0;
+        }
+        let (state, _) = after(&state, &set(LINE_PRICES_MAX as i64 - 1, None));
+        let (state, visible) = after(&state, &add(1, 1_000));
+        assert!(state.line.entries().count() > 1);
+        assert_eq!((visible.len(), prices_of_line(&state.line)), (LINE_PRICES_MAX, LINE_PRICES_MAX));
+        assert_eq!(decide(&state, &item(), &add(1, 1_001), EAST).unwrap_err(), Rejection::LineInPieces);
+
+        // What an order holds may show again, and counts.
+        let cart = CartState::from_parts(state.context.clone(), [(item(), state.line.clone())]);
+        let (operation, cut) = cart.cut(EAST).unwrap();
+        let mut context = state.context.clone();
+        context.insert(operation);
+        let held = LineState { context, undecided_cuts: vec![cut], ..state };
+        assert_eq!(decide(&held, &item(), &add(1, 1_001), EAST).unwrap_err(), Rejection::LineInPieces);
+    }
 
     #[test]
     fn a_cut_hides_what_it_saw_and_shows_what_came_after() {

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use crdt::{CausalContext, HostileDelta, MvRegister, Overgrown, ReplicaId};
 
-use super::{Address, CartDelta, Item, LINES_MAX, LineEntries};
-
-/// Lines of a joined cart: each region holds its own shoppers to [`LINES_MAX`], so both together may reach twice as many.
-pub const JOINED_LINES_MAX: usize = 2 * LINES_MAX;
+use super::{Address, CartDelta, Item, JOINED_LINES_MAX, LineEntries};
 
 /// Why a delta is not joined. Nothing of it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,11 +1,13 @@
 //! How large a cart may grow.
 
-/// Most lines of a cart. The largest real order we know has 675; a reservation of this many lines is one transaction.
-pub const LINES_MAX: usize = 1_500;
+pub use ::limits::{
+    CART_PRICES_MAX, JOINED_LINES_MAX, JOINED_PRICES_MAX, LINE_PRICES_MAX, LINES_MAX, ORDERED_TWICE_MAX,
+};
+
 /// Most units that one edit may add or set.
 pub const UNITS_PER_EDIT_MAX: i64 = 10_000;
-/// Most units of one line, however many edits made it: the largest reservation of one offer.
-pub const LINE_UNITS_MAX: u64 = 1_000_000;
+/// Most units of one line, however many edits made it.
+pub const LINE_UNITS_MAX: u64 = ::limits::LINE_UNITS_MAX.unsigned_abs();
 
 /// Most orders of one cart that are undecided at a time. Each is read with every edit of its cart, and each may leave a set of a line
 /// behind, of which a line holds 64 of one region ([`crdt::has_room`]).

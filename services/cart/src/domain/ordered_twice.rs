@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crdt::{CausalContext, Dot};
 use ids::{OfferId, OrderId};
 
-use super::CartDelta;
+use super::{CartDelta, ORDERED_TWICE_MAX};
 
 /// What a placed order took, and what its shopper had seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,19 @@ pub fn ordered_twice(one: &PlacedCut, other: &PlacedCut) -> Vec<OrderedTwice> {
         (quantity > 0).then(|| OrderedTwice { offer_id: item.0.clone(), quantity, order_ids })
     });
     twice.collect()
+}
+
+/// Of what two orders took, what is shown: all of it, or that of the newest orders, as much as a cart has room for. In the order in
+/// which it is given.
+pub fn newest(twice: &[OrderedTwice]) -> Vec<&OrderedTwice> {
+    let mut shown: Vec<(usize, &OrderedTwice)> = twice.iter().enumerate().collect();
+    if shown.len() > ORDERED_TWICE_MAX {
+        // An order's id begins with its time.
+        shown.sort_by_key(|(_, twice)| std::cmp::Reverse(twice.order_ids[1]));
+        shown.truncate(ORDERED_TWICE_MAX);
+        shown.sort_unstable_by_key(|(at, _)| *at);
+    }
+    shown.into_iter().map(|(_, twice)| twice).collect()
 }
 
 #[cfg(test)]
@@ -108,6 +121,16 @@ mod tests {
         east.remove(EAST, mug()).unwrap();
         add(&mut east, EAST, 2);
         assert_eq!(twice(&order(&mut east, EAST, 1), &order(&mut west, WEST, 2)), [0; 0]);
+    }
+
+    #[test]
+    fn what_the_newest_orders_took_is_shown_when_there_is_no_room_for_all() {
+        let order = |number: usize| OrderId::from_uuid(uuid::Uuid::from_u128(number as u128));
+        let of = |number: usize| OrderedTwice { offer_id: mug().0, quantity: 1, order_ids: [order(0), order(number)] };
+        let known: Vec<_> = [2, 1].into_iter().chain(3..=ORDERED_TWICE_MAX + 1).map(of).collect();
+        let shown: Vec<_> = known.iter().filter(|twice| **twice != of(1)).collect();
+        assert_eq!(newest(&known), shown);
+        assert_eq!(newest(&known[1..]).len(), ORDERED_TWICE_MAX);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crdt::Denominated as _;
 use ids::{OfferId, SellerId};
 use money::{Currency, Money, MoneyError};
 
-use super::{CartDelta, CartState, Item, LineEntries};
+use super::{CartDelta, CartState, Item, JOINED_PRICES_MAX, LINES_MAX, LineEntries};
 
 /// A visible line: the units of one offer in one currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,53 @@ pub fn total(lines: &[ViewLine]) -> Option<Money> {
     Money::checked_sum(costs.ok()?).ok().flatten()
 }
 
+/// Both regions together have made the cart larger than an order may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the cart shows {lines} lines at {prices} prices, and an order has at most {LINES_MAX} at {JOINED_PRICES_MAX}: remove some lines, order, then add them anew"
+)]
+pub struct TooLarge {
+    lines: usize,
+    prices: usize,
+}
+
+/// Whether the lines are no more than an order holds.
+///
+/// # Errors
+/// [`TooLarge`].
+pub fn fits_an_order(lines: &[ViewLine]) -> Result<(), TooLarge> {
+    let prices = lines.iter().map(|line| line.prices.len()).sum();
+    let fits = lines.len() <= LINES_MAX && prices <= JOINED_PRICES_MAX;
+    if fits { Ok(()) } else { Err(TooLarge { lines: lines.len(), prices }) }
+}
+
 /// The currencies of the lines.
 pub fn currencies_of(lines: &[ViewLine]) -> BTreeSet<Currency> {
     lines.iter().filter_map(ViewLine::dearest).map(|price| price.currency()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(prices: usize) -> ViewLine {
+        let price = |minor| (Money::new(minor, "GBP".parse().unwrap()), 1);
+        ViewLine {
+            offer_id: "mug".parse().unwrap(),
+            seller_id: "potters".parse().unwrap(),
+            title: "Mug".to_owned(),
+            prices: (1..).map(price).take(prices).collect(),
+        }
+    }
+
+    #[test]
+    fn more_lines_or_prices_than_an_order_holds_are_not_ordered() {
+        let each = JOINED_PRICES_MAX / LINES_MAX;
+        let mut lines = vec![line(each); LINES_MAX];
+        assert_eq!(fits_an_order(&lines), Ok(()));
+        lines[0] = line(each + 1);
+        assert_eq!(fits_an_order(&lines), Err(TooLarge { lines: LINES_MAX, prices: JOINED_PRICES_MAX + 1 }));
+        let lines = vec![line(1); LINES_MAX + 1];
+        assert_eq!(fits_an_order(&lines), Err(TooLarge { lines: LINES_MAX + 1, prices: LINES_MAX + 1 }));
+    }
 }

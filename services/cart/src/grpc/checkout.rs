@@ -11,7 +11,9 @@ use tonic::Status;
 
 use super::digest::digest;
 use super::{CartGrpc, error, wire};
-use crate::domain::{CHECKOUTS_OPEN_MAX, Compared, Rejection, Version, ViewLine, currencies_of, total, view};
+use crate::domain::{
+    CHECKOUTS_OPEN_MAX, Compared, Rejection, Version, ViewLine, currencies_of, fits_an_order, total, view,
+};
 use crate::store::{self, CartRow, Checkout, Stored, Write};
 
 impl CartGrpc {
@@ -114,6 +116,7 @@ fn cut(row: &CartRow, order_id: OrderId, replica: crdt::ReplicaId) -> Result<(Ch
     if currencies.len() > 1 {
         return Err(error::mixed_currencies(&currencies));
     }
+    fits_an_order(&lines).map_err(error::too_large)?;
     if row.undecided_cuts.len() >= CHECKOUTS_OPEN_MAX {
         return Err(error::too_many_checkouts());
     }

@@ -8,7 +8,7 @@ use ids::CartId;
 use money::Currency;
 use tonic::Status;
 
-use crate::domain::{CHECKOUTS_OPEN_MAX, LINES_MAX, Rejection};
+use crate::domain::{CHECKOUTS_OPEN_MAX, LINES_MAX, Rejection, TooLarge};
 use crate::store::StoreError;
 
 /// After losing this many races on one cart in a row, ask the client to come back: somebody else got through each time.
@@ -44,6 +44,7 @@ impl From<Rejection> for Status {
             Rejection::MixedCurrencies => status::failed_precondition("MIXED_CURRENCIES", message, &[]),
             Rejection::SellerChanged => status::failed_precondition("OFFER_SELLER_CHANGED", message, &[]),
             Rejection::LineInPieces => status::failed_precondition("LINE_IN_PIECES", message, &[]),
+            Rejection::PricesFull => status::failed_precondition("CART_PRICES_FULL", message, &[]),
             Rejection::Exhausted(_) => status::internal(&rejection),
         }
     }
@@ -96,6 +97,11 @@ pub(super) fn mixed_currencies(currencies: &BTreeSet<Currency>) -> Status {
         named.join(" and ")
     );
     status::failed_precondition("MIXED_CURRENCIES", message, &[])
+}
+
+/// It shows more than an order holds.
+pub(super) fn too_large(error: TooLarge) -> Status {
+    status::failed_precondition("ORDER_TOO_LARGE", error.to_string(), &[])
 }
 
 /// There is nothing to order.

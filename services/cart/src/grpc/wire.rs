@@ -9,7 +9,7 @@ use money::{Money, UnknownCurrency};
 use prost::Message;
 use tonic::Status;
 
-use crate::domain::{Address, CartState, OrderedTwice, Rejection, Version, ViewLine, total};
+use crate::domain::{Address, CartState, OrderedTwice, Rejection, Version, ViewLine, newest, total};
 
 /// The visible cart, and what two orders took of it. The view's context names the version.
 pub(crate) fn cart(cart_id: CartId, view: &CartState, ordered_twice: &[OrderedTwice]) -> Cart {
@@ -21,7 +21,7 @@ pub(crate) fn cart(cart_id: CartId, view: &CartState, ordered_twice: &[OrderedTw
         version: Version(view.context().clone()).to_string(),
         total: total(&lines).map(amount),
         lines: lines.iter().map(line).collect(),
-        ordered_twice: ordered_twice.iter().map(twice).collect(),
+        ordered_twice: newest(ordered_twice).into_iter().map(twice).collect(),
         delivery_addresses: addresses.into_iter().map(address).collect(),
     }
 }

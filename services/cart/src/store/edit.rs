@@ -8,7 +8,7 @@ use sqlx::PgExecutor;
 
 use super::cart::decode_cuts;
 use super::{StoreError, Write};
-use crate::domain::{EditedLine, Item, LineEntries, LineState, currencies_of_line};
+use crate::domain::{EditedLine, Item, LineEntries, LineState, currencies_of_line, prices_of_line};
 
 /// What a repeated request finds: the digest of the first request and the reply it got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct LoadedLine {
 }
 
 /// Reads the cart's context and the line of `item`, and whether `operation_key` was done before. One round trip. The other lines are read
-/// for their currency alone; an edit that is decided from memory does without.
+/// for their currencies and prices alone; an edit that is decided from memory does without.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -61,9 +61,11 @@ pub async fn load_line(
     .fetch_optional(database)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let mut other_currencies = BTreeSet::new();
+    let (mut other_currencies, mut other_prices) = (BTreeSet::new(), 0);
     for other in &row.others {
-        other_currencies.extend(currencies_of_line(&decode_line(other)?));
+        let other = decode_line(other)?;
+        other_currencies.extend(currencies_of_line(&other));
+        other_prices += prices_of_line(&other);
     }
     let line = row.line.map(|line| decode_line(&line)).transpose()?;
     let stored = row.request_digest.zip(row.outcome);
@@ -76,6 +78,7 @@ pub async fn load_line(
             undecided_cuts: decode_cuts(&row.cuts)?,
             line_count: usize::try_from(row.line_count).unwrap_or_default(),
             other_currencies,
+            other_prices,
         },
         stored: stored.map(|(request_digest, outcome)| Stored { request_digest, outcome }),
     }))

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 pub const LINES_MAX: usize = limits::LINES_MAX;
 
 /// Most units of one line. With it, the sum over the lines of any request stays far below `i64::MAX`.
-pub const UNITS_MAX: i64 = 1_000_000;
+pub const UNITS_MAX: i64 = limits::LINE_UNITS_MAX;
 
 /// Most mistakes reported for one request: enough to fix it by, and the answer stays small.
 const MISTAKES_MAX: usize = 20;

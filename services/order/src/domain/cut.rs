@@ -1,7 +1,7 @@
 //! The lines cut out of a cart, and what they cost.
 
 use ids::{OfferId, SellerId};
-use limits::AMOUNT_MINOR_MAX;
+use limits::{AMOUNT_MINOR_MAX, JOINED_PRICES_MAX, LINES_MAX};
 use money::{Currency, Money, MoneyError};
 
 use super::{Prices, Refusal, RefusalKind};
@@ -32,6 +32,11 @@ pub enum UnorderableCut {
         "the total is more than {AMOUNT_MINOR_MAX} minor units, the most that one payment moves; order less at once"
     )]
     TotalTooLarge,
+    /// Its event would be larger than an event may be. The cart sees to it; a cut of before it did may come again.
+    #[error(
+        "an order has at most {LINES_MAX} lines at {JOINED_PRICES_MAX} prices: remove some lines, order, then add them anew"
+    )]
+    TooLarge,
     /// There is nothing to order.
     #[error("there are no lines")]
     Empty,
@@ -42,6 +47,10 @@ pub enum UnorderableCut {
 /// # Errors
 /// [`UnorderableCut`] when they have no one price.
 pub fn total_of(lines: &[CutLine]) -> Result<Money, UnorderableCut> {
+    let prices: usize = lines.iter().map(|line| line.prices.iter().len()).sum();
+    if lines.len() > LINES_MAX || prices > JOINED_PRICES_MAX {
+        return Err(UnorderableCut::TooLarge);
+    }
     let worth = |line: &CutLine| Ok(Money::new(line.prices.worth_minor()?, line.currency));
     let costs = lines.iter().map(worth).collect::<Result<Vec<_>, _>>();
     let total = costs.and_then(Money::checked_sum).map_err(|error| match error {
@@ -57,6 +66,7 @@ impl From<UnorderableCut> for Refusal {
         let reason = match error {
             UnorderableCut::MixedCurrencies => "MIXED_CURRENCIES",
             UnorderableCut::TotalTooLarge => "TOTAL_TOO_LARGE",
+            UnorderableCut::TooLarge => "ORDER_TOO_LARGE",
             UnorderableCut::Empty => "CART_EMPTY",
         };
         Self::new(RefusalKind::FailedPrecondition, reason, error.to_string())
@@ -77,6 +87,12 @@ mod tests {
         }
     }
 
+    /// A unit at each of so many prices.
+    fn at_prices(count: usize) -> CutLine {
+        let prices = Prices::new((1..).map(|price| (price, 1)).take(count)).unwrap();
+        CutLine { prices, ..line(1, "GBP", 1) }
+    }
+
     #[test]
     fn a_cut_has_one_total_or_a_reason_why_not() {
         let gbp = |minor| Ok(Money::new(minor, "GBP".parse().unwrap()));
@@ -88,6 +104,10 @@ mod tests {
             (vec![line(AMOUNT_MINOR_MAX, "GBP", 1), line(1, "GBP", 1)], Err(UnorderableCut::TotalTooLarge)),
             (vec![line(i64::MAX, "GBP", 2)], Err(UnorderableCut::TotalTooLarge)),
             (vec![line(i64::MAX, "GBP", 1), line(1, "GBP", 1)], Err(UnorderableCut::TotalTooLarge)),
+            (vec![line(1, "GBP", 1); LINES_MAX], gbp(1_500)),
+            (vec![line(1, "GBP", 1); LINES_MAX + 1], Err(UnorderableCut::TooLarge)),
+            (vec![at_prices(JOINED_PRICES_MAX)], gbp(288_012_000)),
+            (vec![at_prices(JOINED_PRICES_MAX), line(1, "GBP", 1)], Err(UnorderableCut::TooLarge)),
         ];
         for (lines, total) in cases {
             assert_eq!(total_of(&lines), total, "{lines:?}");

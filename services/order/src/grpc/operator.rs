@@ -5,6 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use contracts::order::v1 as wire;
 use contracts::order::v1::order_operator_service_server::OrderOperatorService;
 use ids::IdempotencyKey;
+use limits::{OPERATOR_CHARS_MAX, OPERATORS_PAGE_MAX, REASON_CHARS_MAX};
 use prost::Message;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -12,9 +13,7 @@ use super::error;
 use crate::domain::{Decision, Driving, OperatorAction, Standing};
 use crate::sagas::Sagas;
 
-const OPERATOR_CHARS_MAX: usize = 64;
-const REASON_CHARS_MAX: usize = 500;
-const PAGE_SIZE_MAX: i32 = 1_000;
+const PAGE_SIZE_MAX: i32 = OPERATORS_PAGE_MAX;
 const PAGE_SIZE_DEFAULT: usize = 100;
 
 /// The service.

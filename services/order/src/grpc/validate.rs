@@ -5,14 +5,12 @@ use std::collections::HashSet;
 use chassis::status::Fields;
 use contracts::order::v1 as wire;
 use ids::{CustomerId, OfferId, OrderId};
-use limits::LINES_MAX;
+use limits::{CITY_CHARS_MAX, COUNTRY_CHARS_MAX, LINES_MAX, POSTAL_CODE_CHARS_MAX, TEXT_CHARS_MAX, VERSION_CHARS_MAX};
 use money::Money;
 use tonic::Status;
 
 use crate::domain::{CardToken, DeliveryAddress, PageToken, PlaceRequest, ReturnLine, ReturnRequest};
 
-/// A cart's version names its causal past: some tens of bytes for a cart of two regions. The bound only keeps junk out.
-const CART_VERSION_CHARS_MAX: usize = 16_384;
 const PAGE_SIZE_MAX: i32 = 100;
 const PAGE_SIZE_DEFAULT: usize = 20;
 
@@ -29,7 +27,7 @@ pub(super) fn place_order(request: wire::PlaceOrderRequest) -> Result<PlaceReque
     let customer = fields.parse("customer_id", &request.customer_id);
     let idempotency_key = fields.name("idempotency_key", &request.idempotency_key);
     let cart = fields.parse("cart_id", &request.cart_id);
-    let cart_version = fields.opaque("cart_version", request.cart_version, CART_VERSION_CHARS_MAX);
+    let cart_version = fields.opaque("cart_version", request.cart_version, VERSION_CHARS_MAX);
     let card_token = fields
         .check("card_token", text::card_token::check(&request.card_token).map(|()| CardToken::new(request.card_token)));
     let delivery = delivery(&mut fields, request.delivery.unwrap_or_default());
@@ -59,11 +57,11 @@ fn expected_total(fields: &mut Fields, total: Option<contracts::money::v1::Money
 struct Refused;
 
 fn delivery(fields: &mut Fields, address: wire::DeliveryAddress) -> Option<DeliveryAddress> {
-    let recipient = fields.text("delivery.recipient", address.recipient, 0, 200);
-    let street = fields.text("delivery.street", address.street, 0, 200);
-    let city = fields.text("delivery.city", address.city, 0, 100);
-    let postal_code = fields.text("delivery.postal_code", address.postal_code, 0, 20);
-    let country = fields.text("delivery.country", address.country, 1, 64);
+    let recipient = fields.text("delivery.recipient", address.recipient, 0, TEXT_CHARS_MAX);
+    let street = fields.text("delivery.street", address.street, 0, TEXT_CHARS_MAX);
+    let city = fields.text("delivery.city", address.city, 0, CITY_CHARS_MAX);
+    let postal_code = fields.text("delivery.postal_code", address.postal_code, 0, POSTAL_CODE_CHARS_MAX);
+    let country = fields.text("delivery.country", address.country, 1, COUNTRY_CHARS_MAX);
     Some(DeliveryAddress {
         recipient: recipient?,
         street: street?,

@@ -6,15 +6,14 @@ use chrono::SecondsFormat;
 use contracts::payment::v1 as wire;
 use contracts::payment::v1::payment_operator_service_server::PaymentOperatorService;
 use ids::IdempotencyKey;
+use limits::{OPERATOR_CHARS_MAX, OPERATORS_PAGE_MAX, REASON_CHARS_MAX};
 use tonic::{Request, Response, Status};
 
 use super::status::of_store_plain;
 use crate::store::{Decision, OpenDifference, Parked, SettleError, Store};
 
-const OPERATOR_CHARS_MAX: usize = 64;
-const REASON_CHARS_MAX: usize = 500;
 const RECEIPT_CHARS_MAX: usize = 128;
-const PAGE_SIZE_MAX: i32 = 1_000;
+const PAGE_SIZE_MAX: i32 = OPERATORS_PAGE_MAX;
 const PAGE_SIZE_DEFAULT: i64 = 100;
 
 /// The service.

@@ -155,6 +155,7 @@ impl Carts {
             undecided_cuts: held,
             line_count: state.lines().len(),
             other_currencies: BTreeSet::new(),
+            other_prices: 0,
         };
         let edited = decide(&before, item, edit, replica(here)).map_err(|refused| refused.to_string())?;
         self.edits.insert(key);
