@@ -1,4 +1,5 @@
-//! What a service cannot do just now, though it runs and answers: a consumer that refuses to start, one whose events wait.
+//! What a service cannot do just now, though it runs and answers: a consumer that refuses to start, one whose events wait, a worker that
+//! fails whenever it is started.
 //!
 //! Readiness is about requests: a service whose consumer stands still still answers them, and taking it out of the balancer
 //! would make one fault two. So each such part has a condition of its own, under a name such as `consumer/payment`. It is told

@@ -19,6 +19,7 @@
 //! effect.
 
 mod append;
+mod blocked;
 pub mod config;
 mod consumer;
 mod early;

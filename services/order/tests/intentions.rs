@@ -97,7 +97,7 @@ impl Queue {
         holder.rollback().await.unwrap();
         self.becomes(is_settled, self.held).await;
         token.cancel();
-        worker.await.unwrap().expect("no order ends the worker");
+        worker.await.unwrap().unwrap();
         assert!(!self.is(is_settled, self.unreadable).await);
     }
 }

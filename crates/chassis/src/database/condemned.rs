@@ -133,6 +133,26 @@ async fn is_of_use(conn: &mut PgConnection, age: Duration) -> bool {
     }
 }
 
+/// Asks a session that its owner keeps for long, and no pool hands out, whether it can still write. Who only reads would never be told by an
+/// error. If it cannot, all sessions that are as old are condemned with it.
+///
+/// # Errors
+/// One that condemns the session: connect anew.
+pub async fn still_writes(conn: &mut PgConnection) -> Result<(), Error> {
+    match can_write(conn).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let only_reads = Error::Io(std::io::Error::other("the session can only read: its server was demoted"));
+            condemn(&only_reads);
+            Err(only_reads)
+        }
+        Err(error) => {
+            note(&error);
+            Err(error)
+        }
+    }
+}
+
 /// What libpq asks for `target_session_attrs=read-write`.
 async fn can_write(conn: &mut PgConnection) -> Result<bool, Error> {
     sqlx::query_scalar("select not pg_is_in_recovery() and not current_setting('transaction_read_only')::boolean")

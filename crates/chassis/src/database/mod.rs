@@ -11,7 +11,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 
 pub use away::is_away;
 pub use clock::DatabaseClock;
-pub use condemned::{condemns, note, of_writers};
+pub use condemned::{condemns, note, of_writers, still_writes};
 
 /// How long a request waits for a free connection. Longer than a commit storm lasts, shorter than any caller's patience.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 use super::handler::HandleError;
+use crate::blocked::is_about_others;
 
 /// How long the database may take to show that it is alive.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
@@ -67,18 +68,6 @@ fn classify_database(error: &sqlx::Error) -> Failure {
         _ if chassis::database::is_away(error) => Failure::Unavailable(reason),
         _ => Failure::Retry(reason),
     }
-}
-
-/// SQLSTATE codes of what another transaction did to this one, or of the server having been too slow for it.
-fn is_about_others(code: &str) -> bool {
-    const CODES: [&str; 5] = [
-        "40001", // serialization failure
-        "40P01", // deadlock
-        "55P03", // lock not available: the lock time-out
-        "55006", // object in use
-        "57014", // the statement's time-out: a lock behind a lock, a disk that stalls; an administrator's cancel
-    ];
-    CODES.contains(&code)
 }
 
 /// A transaction that did not end in time: something is in its way if the database answers others, an outage if it does not.

@@ -25,6 +25,14 @@
 //! time-out. A row that the broker refuses for good (its topic takes less than it did, access is denied) holds back its own aggregate
 //! alone: see [`refused`].
 //!
+//! # A row that somebody holds
+//! A published row that cannot be removed, because another session holds it, is not published again: the lane remembers it and removes it
+//! when it is free. Its aggregate waits until then, others pass: see [`unremoved`].
+//!
+//! # A session that can only read
+//! A server that was demoted and lives finds nothing to publish and gives no error. Each lane asks its session once a second whether it can write
+//! and connects anew if not, and the listener with it.
+//!
 //! # Killed anywhere
 //! Until a round has removed its rows they are in the table, and are published again under the same ids; consumers
 //! skip the repeats. After it they are gone. A relay that lost its connection, and with it the lock, may have requests
@@ -36,6 +44,7 @@ mod lane;
 mod pace;
 mod refused;
 mod store;
+mod unremoved;
 mod wake;
 
 pub(crate) use store::OutboxRow;
@@ -86,8 +95,9 @@ impl Relay {
         }
         let options = lane::connect_options(&self.pool);
         let (appended, moved) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let condemned = Arc::new(Notify::new());
 
-        let listening = wake::listen(options.clone(), appended.clone(), token.clone());
+        let listening = wake::listen(options.clone(), appended.clone(), condemned.clone(), token.clone());
         let watching = backlog::watch(self.pool.clone(), token.clone());
         let local = Lane {
             table: Table::Outbox,
@@ -97,6 +107,7 @@ impl Relay {
             options: options.clone(),
             wake: appended,
             wake_next: moved.clone(),
+            condemned,
         };
         let peer = self.config.peer_kafka_brokers.clone().map(|brokers| Lane {
             table: Table::OutboxPeer,
@@ -106,6 +117,7 @@ impl Relay {
             options,
             wake: moved,
             wake_next: Arc::default(),
+            condemned: Arc::default(),
         });
         let peer_lane = async {
             match peer {

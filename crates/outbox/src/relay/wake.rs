@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::database::of_writers;
 use chassis::retry::Backoff;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::Notify;
@@ -16,15 +17,23 @@ const CHANNEL: &str = "outbox";
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// Listens until `token` is cancelled. Whatever is missed while the connection is away, the lane's sweep finds.
-pub(super) async fn listen(options: PgConnectOptions, wake: Arc<Notify>, token: CancellationToken) {
-    // A pool of one, its own: a listener keeps its connection for good.
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_DEADLINE).connect_lazy_with(options);
+/// Listens until `token` is cancelled. Whatever is missed while the connection is away, the lane's sweep finds. After `condemned` it listens
+/// on a new one: it would wait for a demoted server's notifications for ever, and is as old as the lane, whose session was asked.
+pub(super) async fn listen(
+    options: PgConnectOptions,
+    wake: Arc<Notify>,
+    condemned: Arc<Notify>,
+    token: CancellationToken,
+) {
+    // A pool of one, its own: a listener keeps its connection for good. What it gives back, condemned, is not handed out again.
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_DEADLINE);
+    let pool = of_writers(pool).connect_lazy_with(options);
     let mut failures = 0;
     while !token.is_cancelled() {
         let outcome = tokio::select! {
             () = token.cancelled() => break,
             outcome = forward(&pool, &wake, &mut failures) => outcome,
+            () = condemned.notified() => continue,
         };
         if let Err(error) = outcome {
             failures += 1;

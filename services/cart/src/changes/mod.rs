@@ -97,6 +97,8 @@ impl ChangeFeed {
                 let snapshot = stream.snapshot().await?;
                 self.pass_on(unseen.shown(&snapshot)).await;
             }
+            // There is a sign of life each second, so it is asked about as often.
+            stream.keep().await?;
         }
     }
 

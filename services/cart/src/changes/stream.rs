@@ -3,6 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use chassis::database;
 use futures::FutureExt as _;
 use percent_encoding::percent_decode_str;
 use pgwire_replication::{PgWireError, ReplicationClient, ReplicationConfig, ReplicationEvent};
@@ -27,6 +28,8 @@ const SENDER_TIMEOUT_MS: u32 = 2_000;
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// A look at the running transactions is a lookup in shared memory.
 const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(2);
+/// How often the server is asked whether it still takes writes. One that was demoted and lives has nothing to tell, for ever.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Events between the connection's task and us. A full buffer makes Postgres wait, not us grow.
 const EVENTS_MAX: usize = 1_024;
 /// Events taken at once before the carts in them are acted upon.
@@ -80,10 +83,12 @@ pub(super) struct Stream {
     /// The transaction that is being told.
     telling: Heard,
     last_sign: Instant,
+    asked_at: Instant,
 }
 
 impl Stream {
-    /// Makes a temporary slot, which goes with the connection, and starts to listen.
+    /// Makes a temporary slot, which goes with the connection, and starts to listen. On a server that takes no writes there is nothing to
+    /// hear.
     pub(super) async fn open(options: &PgConnectOptions) -> Result<Self, FeedError> {
         let opened = async {
             let slot = format!("{PUBLICATION}_{}", Uuid::new_v4().simple());
@@ -92,10 +97,11 @@ impl Stream {
             client.simple_query(&create).await.map_err(not_made)?;
             client.start().await?;
             client.wait_started().await?;
-            let snapshots = PgConnection::connect_with(options).await?;
-            let last_sign = Instant::now();
+            let mut snapshots = PgConnection::connect_with(options).await?;
+            database::still_writes(&mut snapshots).await?;
+            let now = Instant::now();
             let telling = (0, Changed::default());
-            Ok(Self { client, snapshots, decoder: Decoder::default(), telling, last_sign })
+            Ok(Self { client, snapshots, decoder: Decoder::default(), telling, last_sign: now, asked_at: now })
         };
         timeout(OPEN_DEADLINE, opened).await.map_err(|_| FeedError::TooLong("opening the stream of changes"))?
     }
@@ -127,6 +133,16 @@ impl Stream {
             ReplicationEvent::Message { .. } | ReplicationEvent::StoppedAt { .. } => {}
         }
         Ok(None)
+    }
+
+    /// Asks the server whether it still takes writes, when it was not asked for a while.
+    pub(super) async fn keep(&mut self) -> Result<(), FeedError> {
+        if self.asked_at.elapsed() < ASK_EVERY {
+            return Ok(());
+        }
+        self.asked_at = Instant::now();
+        let asked = timeout(SNAPSHOT_DEADLINE, database::still_writes(&mut self.snapshots)).await;
+        Ok(asked.map_err(|_| FeedError::TooLong("telling whether it takes writes"))??)
     }
 
     /// Which transactions have ended by now.

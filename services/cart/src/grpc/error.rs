@@ -24,6 +24,9 @@ impl From<&StoreError> for Status {
     fn from(error: &StoreError) -> Self {
         match error {
             StoreError::Database(database) => of_guard(database).unwrap_or_else(|| status::from_database(database)),
+            StoreError::Standby => {
+                status::unavailable(status::reasons::DEPENDENCY_UNAVAILABLE, error.to_string(), Duration::from_secs(1))
+            }
             StoreError::Corrupt(_)
             | StoreError::CorruptId(_)
             | StoreError::CorruptState(_)

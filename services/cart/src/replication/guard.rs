@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use chassis::client::Dependency;
+use chassis::conditions;
 use contracts::cart::v1::GetLogPositionRequest;
 use contracts::cart::v1::cart_replication_service_client::CartReplicationServiceClient;
 use replication::Position;
@@ -18,7 +19,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use super::{Replica, wire};
+use super::{LOG_PART, REWOUND, Replica, wire};
 use crate::store::StoreError;
 use crate::store::replica::{self as store, Standing};
 
@@ -28,6 +29,9 @@ const EVERY: Duration = Duration::from_millis(500);
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 /// Between two lines of the log about the same trouble.
 const AGAIN: u32 = 120;
+
+const UNKNOWN: &str = "the database of carts was restored, and the other region cannot be asked what it has of its log: carts take no edits \
+                       until it can, or until the database goes on under a new number (backbone cart renumber)";
 
 /// What one look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,12 @@ pub async fn keep_guard(
     loop {
         let found = look(&pool, peer.as_ref(), &replica).await?;
         looks = if found == last { looks.wrapping_add(1) } else { 0 };
+        // That it went back in time is said where it is noted, by whoever finds it.
+        match found {
+            Found::Whole => conditions::clear(LOG_PART),
+            Found::Unknown => conditions::report(LOG_PART, UNKNOWN),
+            Found::Rewound | Found::Renumbered => {}
+        }
         if found != last || (found != Found::Whole && looks.is_multiple_of(AGAIN)) {
             tell(found);
         }
@@ -76,13 +86,8 @@ pub async fn keep_guard(
 fn tell(found: Found) {
     match found {
         Found::Whole => tracing::info!("the log of carts is whole"),
-        Found::Rewound => tracing::error!(
-            "the log of carts went back in time: it takes no edits until it goes on under a new number (backbone cart renumber)"
-        ),
-        Found::Unknown => tracing::error!(
-            "the database of carts was restored, and the other region cannot be asked what it has of its log: carts take no edits until it \
-             can, or until the database goes on under a new number (backbone cart renumber)"
-        ),
+        Found::Rewound => tracing::error!("{REWOUND}"),
+        Found::Unknown => tracing::error!("{UNKNOWN}"),
         Found::Renumbered => {
             tracing::warn!("the database of carts goes on under a new number; this process ends, the next one has it");
         }

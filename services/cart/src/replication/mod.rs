@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chassis::conditions;
 use chassis::retry::Backoff;
 use ids::Region;
 use sqlx::PgPool;
@@ -35,6 +36,11 @@ const CLAIM_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::
 fn config() -> replication::Config {
     replication::Config { window_batches_max: 8, ..replication::Config::default() }
 }
+
+/// The condition of this region's log: while it is not whole, carts take no edits.
+const LOG_PART: &str = "cart/log";
+const REWOUND: &str = "the log of carts went back in time: carts take no edits and nothing is shipped until it goes on under a new number \
+                       (backbone cart renumber)";
 
 /// For what a machine asks of the store. It takes milliseconds; longer, and the connection is dead.
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
@@ -112,7 +118,9 @@ impl Replica {
         self.rewound.load(Ordering::Relaxed)
     }
 
+    /// It is so for good: only another number, and with it another process, takes edits again.
     fn rewind(&self) {
         self.rewound.store(true, Ordering::Relaxed);
+        conditions::report(LOG_PART, REWOUND);
     }
 }

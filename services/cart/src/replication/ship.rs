@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::client::{Dependency, DependencyConfig};
+use chassis::database;
 use chassis::retry::Backoff;
 use contracts::cart::v1::cart_replication_service_client::CartReplicationServiceClient;
 use contracts::cart::v1::{ReplicateRequest, ReplicateResponse};
@@ -30,6 +31,9 @@ use crate::store::replica as store;
 const LOCK: i64 = 0x6361_7274;
 /// How often a process that stands by asks for the lock.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the session with the lock is asked whether it can still write. Between streams nobody else would notice that its server was
+/// demoted, or that it is gone and the lock with it.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at a log that grows all the time: what is committed meanwhile travels, and is joined over there, as one batch
 /// instead of one by one. It is what a change may wait here, on a link that takes forty milliseconds one way.
 const GATHER: Duration = Duration::from_millis(10);
@@ -73,7 +77,7 @@ enum Ended {
 /// Ships the log of `replica` to `peer` until `token` is cancelled. Of a region's processes one ships, the others stand by.
 ///
 /// # Errors
-/// The database cannot be reached; nothing is lost, begin again.
+/// The database cannot be reached, or only be read; nothing is lost, begin again.
 pub async fn ship(
     pool: PgPool,
     peer: Dependency,
@@ -82,6 +86,7 @@ pub async fn ship(
 ) -> Result<(), StoreError> {
     let mut lock = pool.connect_options().as_ref().clone().connect().await?;
     while !try_lock(&mut lock).await? {
+        still_writes(&mut lock).await?;
         tokio::select! {
             () = token.cancelled() => return Ok(()),
             () = tokio::time::sleep(STANDBY_INTERVAL) => {}
@@ -93,6 +98,7 @@ pub async fn ship(
         let ended = tokio::select! {
             () = token.cancelled() => break,
             ended = one_stream(&pool, &peer, &replica) => ended,
+            lost = keep(&mut lock) => return Err(lost),
         };
         if let Ended::Halted(halt) = &ended {
             tracing::error!(%halt, "shipping has stopped and carts take no edits until someone looks");
@@ -119,6 +125,22 @@ pub async fn ship(
 async fn try_lock(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let locked = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "locked!""#, LOCK);
     Ok(locked.fetch_one(connection).await?)
+}
+
+/// Asks the session with the lock now and then; ends when it is of no more use. The log's session is never older, so it is asked for both.
+async fn keep(lock: &mut PgConnection) -> StoreError {
+    loop {
+        tokio::time::sleep(ASK_EVERY).await;
+        if let Err(error) = still_writes(lock).await {
+            return error;
+        }
+    }
+}
+
+async fn still_writes(lock: &mut PgConnection) -> Result<(), StoreError> {
+    let asked = tokio::time::timeout(STORE_DEADLINE, database::still_writes(lock)).await;
+    let asked = asked.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+    Ok(asked?)
 }
 
 /// The connection that the log is read with. The same query a hundred times a second, and planning it anew each time, which the server does

@@ -37,6 +37,9 @@ pub enum StoreError {
     /// The counters of this replica are used up: a corrupt one was let in.
     #[error(transparent)]
     Exhausted(#[from] crdt::CountersExhausted),
+    /// The server is a standby: what still runs on its primary, it does not know.
+    #[error("the carts' database is a standby, where it cannot be told up to where the log is complete")]
+    Standby,
     /// An order was placed from a checkout that is not here.
     #[error("order {0} has no checkout here")]
     CheckoutMissing(OrderId),
@@ -48,6 +51,7 @@ impl StoreError {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Database(error) => chassis::database::is_away(error) || is_guarded(error),
+            Self::Standby => true,
             Self::Corrupt(_)
             | Self::CorruptId(_)
             | Self::CorruptState(_)

@@ -11,6 +11,9 @@
 //!
 //! Were the log read in the statement of the first two, a transaction that ended between its snapshot and the look at the list would be
 //! neither seen nor waited for: its operations would be skipped for good.
+//!
+//! A standby's list of processes has none of the transactions that it replays from its primary. So there is no horizon on one, and none is
+//! guessed.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -38,7 +41,7 @@ pub struct Holder {
 /// Looks for the horizon. Read the log afterwards, in another statement and outside a transaction.
 ///
 /// # Errors
-/// [`StoreError::Database`].
+/// [`StoreError::Database`]; [`StoreError::Standby`].
 pub async fn horizon(connection: &mut PgConnection) -> Result<Horizon, StoreError> {
     let row = sqlx::query!(
         r#"with server as materialized (
@@ -57,11 +60,15 @@ pub async fn horizon(connection: &mut PgConnection) -> Result<Horizon, StoreErro
                from running cross join server
                where ((server.next - number) & 4294967295) between 1 and 2147483647
            )
-           select server.next as "next!", oldest.transaction as "transaction?", oldest.pid as "pid?", oldest.since as "since?"
+           select server.next as "next!", pg_is_in_recovery() as "is_standby!",
+               oldest.transaction as "transaction?", oldest.pid as "pid?", oldest.since as "since?"
            from server left join lateral (select * from older order by transaction limit 1) oldest on true"#,
     )
     .fetch_one(connection)
     .await?;
+    if row.is_standby {
+        return Err(StoreError::Standby);
+    }
     let held_by = row.transaction.map(|_| Holder { pid: row.pid, since: row.since });
     Ok(Horizon { below: unsigned(row.transaction.unwrap_or(row.next)), held_by })
 }

@@ -1,16 +1,22 @@
 //! Background loops: the relay, consumers, expiry, sagas to resume.
 
+mod standing;
+
 use std::error::Error;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use self::standing::Standing;
 use crate::retry::Backoff;
+use crate::telemetry::causes;
 use crate::trace_context::span_with_parent;
 
 /// A failing worker is started again this soon, then ever more slowly: at most two tries a minute against a broken
@@ -20,7 +26,7 @@ const RESTART: Backoff = Backoff::new(Duration::from_millis(500), Duration::from
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// Runs `start()` again and again until `token` is cancelled: after an error or a panic with backoff, after a normal end
-/// at once only if the token is cancelled too.
+/// at once only if the token is cancelled too. A worker that gets nowhere is a condition of its service, `worker/<name>`.
 ///
 /// The future itself must end when the token is cancelled; supervision never drops it half-way, so that it can finish the
 /// transaction it is in.
@@ -30,21 +36,27 @@ where
     Work: Future<Output = Result<(), Failure>>,
     Failure: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut failures = 0;
+    let mut standing = Standing::new(name);
     while !token.is_cancelled() {
-        let started = Instant::now();
         let span = span_with_parent(name, None);
-        let result = AssertUnwindSafe(start()).catch_unwind().instrument(span).await;
+        let mut work = pin!(AssertUnwindSafe(start()).catch_unwind().instrument(span));
+        let result = tokio::select! {
+            result = &mut work => result,
+            () = tokio::time::sleep(HEALTHY_AFTER) => {
+                standing.well();
+                work.await
+            }
+        };
         if token.is_cancelled() {
             break;
         }
-        failures = if started.elapsed() > HEALTHY_AFTER { 1 } else { failures + 1 };
+        let result = result.map(|ended| ended.map_err(Into::into));
+        let failures = standing.failed(&why(&result), Instant::now());
         let delay = RESTART.delay_now(failures);
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         match result {
             Ok(Ok(())) => tracing::warn!(worker = name, delay_ms, "worker ended early, starting it again"),
             Ok(Err(failure)) => {
-                let failure = failure.into();
                 let error: &(dyn Error + 'static) = &*failure;
                 tracing::error!(worker = name, error, delay_ms, "worker failed, starting it again");
             }
@@ -58,6 +70,21 @@ where
         }
     }
     tracing::debug!(worker = name, "worker stopped");
+}
+
+/// How a worker ended: well or with an error; or it panicked, with whatever it threw.
+type Ended = std::thread::Result<Result<(), Box<dyn Error + Send + Sync>>>;
+
+/// Why it has to be started again, for a human.
+fn why(ended: &Ended) -> String {
+    match ended {
+        Ok(Ok(())) => "ended early".to_owned(),
+        Ok(Err(failure)) => {
+            let error: &(dyn Error + 'static) = &**failure;
+            causes(error).to_string()
+        }
+        Err(_) => "panicked; its log says where".to_owned(),
+    }
 }
 
 /// [`supervise`] in a task of its own.
@@ -147,5 +174,33 @@ mod tests {
         workers.spawn("deaf", |_| std::future::pending::<Result<(), String>>());
         tokio::task::yield_now().await;
         workers.stop(Duration::from_millis(10)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_gets_nowhere_is_a_condition_until_it_has_gone_on_well() {
+        let told = || crate::conditions::of("worker/stuck");
+        let is_mended = Arc::new(AtomicU32::new(0));
+        let mended = Arc::clone(&is_mended);
+        let mut workers = Workers::new();
+        workers.spawn("stuck", move |token| {
+            let mended = Arc::clone(&mended);
+            async move {
+                if mended.load(Ordering::SeqCst) == 0 {
+                    return Err(std::io::Error::other("read-only transaction"));
+                }
+                token.cancelled().await;
+                Ok(())
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(told(), None, "too soon");
+        tokio::time::sleep(4 * RESTART.max).await;
+        let why = told().unwrap();
+        assert!(why.starts_with("failed ") && why.ends_with("last: read-only transaction"), "{why}");
+        is_mended.store(1, Ordering::SeqCst);
+        // It is started again, and runs.
+        tokio::time::sleep(RESTART.max + HEALTHY_AFTER + Duration::from_secs(1)).await;
+        assert_eq!(told(), None);
+        workers.stop(Duration::from_secs(1)).await;
     }
 }
