@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, R
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use ids::{ChosenName as _, IdempotencyKey, OfferId};
+use ids::{ChosenName as _, IdempotencyKey};
 use limits::BODY_BYTES_MAX;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
@@ -17,34 +17,11 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// The JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
 
-/// The JSON body of a request about offers that are there already, see [`Offers::There`].
-pub(crate) struct JsonOfThere<T>(pub(crate) T);
-
 /// Parts of the path.
 pub(crate) struct Segments<T>(pub(crate) T);
 
-/// Parts of a path to an offer that is there already, see [`Offers::There`].
-pub(crate) struct SegmentsOfThere<T>(pub(crate) T);
-
 /// Parameters behind the question mark.
 pub(crate) struct Parameters<T>(pub(crate) T);
-
-/// What a field `offer_id` may name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Offers {
-    /// What may be called so today: nothing is named after a card.
-    Chosen,
-    /// What is read, sent back or taken out of a cart. It may have been named before today's rules; whether it is there, its service says.
-    There,
-}
-
-impl Offers {
-    /// Whether `text` in `field`, of whatever is around it, goes on to its service though it looks like a card number.
-    fn may_name(self, field: &str, text: &str) -> bool {
-        let name = field.rsplit('.').next();
-        self == Self::There && name == Some("offer_id") && text.parse::<OfferId>().is_ok()
-    }
-}
 
 /// The idempotency key of a mutating request.
 pub(crate) struct Key(pub(crate) String);
@@ -74,32 +51,15 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        segments(parts, state, Offers::Chosen).await.map(Self)
+        // Nothing of ours is named after a card, so it goes no further than this.
+        let segments = RawPathParams::from_request_parts(parts, state).await.map_err(|_| not_found())?;
+        if let Some((field, _)) = segments.iter().find(|(_, segment)| text::card_number::is_in(segment)) {
+            return Err(Problem::invalid_field(field, text::Illegible::CardNumber.to_string()));
+        }
+        // What is not text cannot name anything we have.
+        let segments = Path::from_request_parts(parts, state).await.map(|Path(segments)| Self(segments));
+        segments.map_err(|_| not_found())
     }
-}
-
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for SegmentsOfThere<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        segments(parts, state, Offers::There).await.map(Self)
-    }
-}
-
-async fn segments<S: Send + Sync, T: DeserializeOwned + Send>(
-    parts: &mut Parts,
-    state: &S,
-    offers: Offers,
-) -> Result<T, Problem> {
-    let segments = RawPathParams::from_request_parts(parts, state).await.map_err(|_| not_found())?;
-    // Nothing else of ours is named after a card, so it goes no further than this.
-    let mut card_numbers = segments.iter().filter(|(_, segment)| text::card_number::is_in(segment));
-    if let Some((field, _)) = card_numbers.find(|(field, segment)| !offers.may_name(field, segment)) {
-        return Err(Problem::invalid_field(field, text::Illegible::CardNumber.to_string()));
-    }
-    // What is not text cannot name anything we have.
-    let segments = Path::from_request_parts(parts, state).await.map(|Path(segments)| segments);
-    segments.map_err(|_| not_found())
 }
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
@@ -128,41 +88,29 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        json(request, Offers::Chosen).await.map(Self)
+        let (parts, body) = request.into_parts();
+        if !is_json(&parts.headers) {
+            let detail = "send the body as JSON in UTF-8, with Content-Type: application/json";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail));
+        }
+        is_plain(&parts.headers)?;
+        // It is in memory, and not too large, since before the request was let in.
+        let bytes = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+        without_card_number(&bytes)?;
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            let detail = "the body is not JSON: it begins with a byte order mark; leave it out";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", detail));
+        }
+        // Serde would take `["85123A", 2]` for an object as well.
+        if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+            return Err(match serde_json::from_slice::<IgnoredAny>(&bytes) {
+                Ok(_) => Problem::invalid_field("body", "must be an object"),
+                Err(error) => malformed(&error),
+            });
+        }
+        // The quick way first; only a body that fails is read again, to learn where.
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| explain::<T>(&bytes, &error))
     }
-}
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonOfThere<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        json(request, Offers::There).await.map(Self)
-    }
-}
-
-async fn json<T: DeserializeOwned>(request: Request, offers: Offers) -> Result<T, Problem> {
-    let (parts, body) = request.into_parts();
-    if !is_json(&parts.headers) {
-        let detail = "send the body as JSON in UTF-8, with Content-Type: application/json";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail));
-    }
-    is_plain(&parts.headers)?;
-    // It is in memory, and not too large, since before the request was let in.
-    let bytes = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
-    without_card_number(&bytes, offers)?;
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        let detail = "the body is not JSON: it begins with a byte order mark; leave it out";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", detail));
-    }
-    // Serde would take `["85123A", 2]` for an object as well.
-    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
-        return Err(match serde_json::from_slice::<IgnoredAny>(&bytes) {
-            Ok(_) => Problem::invalid_field("body", "must be an object"),
-            Err(error) => malformed(&error),
-        });
-    }
-    // The quick way first; only a body that fails is read again, to learn where.
-    serde_json::from_slice(&bytes).map_err(|error| explain::<T>(&bytes, &error))
 }
 
 /// Refuses a body that is compressed, which we do not undo, with what to do about it (RFC 9110, 15.5.16).
@@ -198,14 +146,14 @@ fn is_utf8(charset: &str) -> bool {
 /// Refuses a body with a card number in it, in whichever field, as text or as a number. The services refuse it too, each field by its own
 /// rule; here it ends before it is a request to anybody.
 #[expect(clippy::result_large_err, reason = "a problem is an answer, made once a request at most")]
-fn without_card_number(bytes: &[u8], offers: Offers) -> Result<(), Problem> {
+fn without_card_number(bytes: &[u8]) -> Result<(), Problem> {
     let text = String::from_utf8_lossy(bytes);
     // An escape may hide digits; nearly every body ends here.
     if !text::card_number::is_in(&text) && !text.contains("\\u") {
         return Ok(());
     }
     let Ok(body) = serde_json::from_slice::<Value>(bytes) else { return Ok(()) };
-    match card_number_in(&body, String::new(), offers) {
+    match card_number_in(&body, String::new()) {
         Some(field) if field == "card_token" => {
             Err(Problem::invalid_field(field, text::card_token::NotAToken.to_string()))
         }
@@ -215,20 +163,20 @@ fn without_card_number(bytes: &[u8], offers: Offers) -> Result<(), Problem> {
 }
 
 /// Where in `value`, which stands at `path`, there is a card number.
-fn card_number_in(value: &Value, path: String, offers: Offers) -> Option<String> {
+fn card_number_in(value: &Value, path: String) -> Option<String> {
     let is_in = match value {
-        Value::String(text) => text::card_number::is_in(text) && !offers.may_name(&path, text),
+        Value::String(text) => text::card_number::is_in(text),
         Value::Number(number) => text::card_number::is_in(&number.to_string()),
         Value::Array(items) => {
             let mut items = items.iter().enumerate();
-            return items.find_map(|(index, item)| card_number_in(item, format!("{path}[{index}]"), offers));
+            return items.find_map(|(index, item)| card_number_in(item, format!("{path}[{index}]")));
         }
         Value::Object(fields) => {
             return fields.iter().find_map(|(name, field)| match path.as_str() {
                 // The number is what the client called a field.
                 _ if text::card_number::is_in(name) => Some("body".to_owned()),
-                "" => card_number_in(field, name.clone(), offers),
-                path => card_number_in(field, format!("{path}.{name}"), offers),
+                "" => card_number_in(field, name.clone()),
+                path => card_number_in(field, format!("{path}.{name}")),
             });
         }
         Value::Null | Value::Bool(_) => false,

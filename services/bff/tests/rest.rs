@@ -250,11 +250,10 @@ async fn a_card_number_is_refused_in_every_field_and_never_repeated() {
         (
             "POST",
             "/v1/orders/o/returns",
-            format!(r#"{{"lines":[{}]}}"#, line(r#""4242 4242 4242 4242""#)),
+            format!(r#"{{"lines":[{}]}}"#, line(r#""4242424242424242""#)),
             "lines[0].offer_id",
         ),
-        ("GET", "/v1/offers/4242%204242%204242%204242", String::new(), "offer_id"),
-        ("PUT", "/v1/carts/c/lines/4242424242424242", r#"{"quantity":1}"#.to_owned(), "offer_id"),
+        ("GET", "/v1/offers/4242424242424242", String::new(), "offer_id"),
         ("DELETE", "/v1/carts/c/lines/4242%204242%204242%204242", String::new(), "offer_id"),
         ("GET", "/v1/carts/4242424242424242", String::new(), "cart_id"),
         ("GET", "/v1/orders/4242424242424242", String::new(), "order_id"),
@@ -277,29 +276,6 @@ async fn a_card_number_is_refused_in_every_field_and_never_repeated() {
     assert!(!problem.to_string().contains("4242"), "{problem}");
     let (_, problem) = rig.ask(rig.request("POST", orders, r#"{"4242424242424242"}"#)).await;
     assert!(!problem.to_string().contains("4242"), "{problem}");
-}
-
-/// An offer may have been named before the rules: it is read, sent back and taken out of a cart. What is said about it leaves it out.
-#[tokio::test]
-async fn an_offer_of_before_the_rules_is_named_where_it_is_there_already() {
-    let old = "4242424242424242";
-    let sent_back = format!(r#"{{"lines":[{{"offer_id":"{old}","quantity":1}}]}}"#);
-    let cases = [
-        ("GET", format!("/v1/offers/{old}"), String::new()),
-        ("GET", "/v1/offers/%2E%2E".to_owned(), String::new()),
-        ("DELETE", format!("/v1/carts/c/lines/{old}"), String::new()),
-        ("POST", "/v1/orders/o/returns".to_owned(), sent_back),
-    ];
-    for (method, path, body) in cases {
-        let rig = Rig::new().await;
-        let (answered, problem) = rig.ask(rig.request(method, &path, body.clone())).await;
-        assert!(answered.is_success(), "{path} {body}: {problem}");
-        assert_eq!(rig.seen().len(), 1, "{path} {body} reached its service");
-        let line = status::Violation::new("RETURN_EXCEEDS_ORDER", old, format!("{old}: 0 left"));
-        rig.fake.refuse(status::failed_precondition("RETURN_EXCEEDS_ORDER", format!("no {old}"), &[line]));
-        let (answered, problem) = rig.ask(rig.request(method, &path, body.clone())).await;
-        assert!(!answered.is_success() && !problem.to_string().contains("4242"), "{path} {body}: {problem}");
-    }
 }
 
 /// Bodies that never come to an end hold places among those being received, a share of them, and none of those in flight.

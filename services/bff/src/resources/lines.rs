@@ -12,7 +12,7 @@ use super::Missing;
 use super::money::{Money, PricedUnits};
 use crate::Bff;
 use crate::caller::Customer;
-use crate::extract::{Json, Key, Parameters, Segments, SegmentsOfThere};
+use crate::extract::{Json, Key, Parameters, Segments};
 use crate::problem::Problem;
 
 /// A line of a cart. Each of its units has the price that was shown when it was added; a later change of the catalogue leaves it alone.
@@ -160,7 +160,7 @@ pub struct InCurrency {
 pub(crate) async fn remove(
     State(bff): State<Arc<Bff>>,
     customer: Customer,
-    SegmentsOfThere((cart_id, offer_id)): SegmentsOfThere<(String, String)>,
+    Segments((cart_id, offer_id)): Segments<(String, String)>,
     Parameters(InCurrency { currency: currency_code }): Parameters<InCurrency>,
     Key(idempotency_key): Key,
 ) -> Result<Answer<RemovedLine>, Problem> {

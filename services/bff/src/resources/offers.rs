@@ -13,7 +13,7 @@ use super::Missing;
 use super::money::Money;
 use crate::Bff;
 use crate::caller::Anyone;
-use crate::extract::{Parameters, SegmentsOfThere};
+use crate::extract::{Parameters, Segments};
 use crate::problem::Problem;
 
 /// Something a seller sells at a price.
@@ -95,7 +95,7 @@ pub(crate) async fn list(
 pub(crate) async fn read(
     State(bff): State<Arc<Bff>>,
     _: Anyone,
-    SegmentsOfThere(offer_id): SegmentsOfThere<String>,
+    Segments(offer_id): Segments<String>,
 ) -> Result<Json<OfferInStock>, Problem> {
     let answer = bff.backends.catalog.get_offer(wire::GetOfferRequest { offer_id }).await?;
     let offer = answer.offer.ok_or(Missing("offer"))?.try_into()?;

@@ -14,7 +14,7 @@ use super::money::Money;
 use super::orders::{Order, order};
 use crate::Bff;
 use crate::caller::Customer;
-use crate::extract::{JsonOfThere, Key, Segments};
+use crate::extract::{Json, Key, Segments};
 use crate::problem::Problem;
 
 /// What to return.
@@ -64,7 +64,7 @@ pub(crate) async fn create(
     customer: Customer,
     Segments(order_id): Segments<String>,
     Key(idempotency_key): Key,
-    JsonOfThere(body): JsonOfThere<ReturnOrder>,
+    Json(body): Json<ReturnOrder>,
 ) -> Result<(StatusCode, Answer<Return>), Problem> {
     let lines = body.lines.into_iter();
     let lines = lines.map(|ReturnLine { offer_id, quantity }| wire::ReturnLine { offer_id, quantity }).collect();
