@@ -86,9 +86,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     let reservation_ttl = Duration::from_millis(config.reservation_ttl_ms);
     let stock = InventoryGrpc::new(pool.clone(), region, reservation_ttl, peer);
-    let (clock, clocks_pool) = (stock.clock().clone(), pool.clone());
-    clock.begin(&pool).await;
-    workers.spawn("database-clock", move |token| clock.clone().follow(clocks_pool.clone(), token));
+    stock.clock().keep(&pool, &mut workers).await;
     let served = GrpcServer::new(&config.service)
         .add_service(InventoryServiceServer::new(stock))
         .add_service(CatalogServiceServer::new(CatalogGrpc::new(pool)))

@@ -47,11 +47,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let pool = config.database.connect()?;
     let store = Store::new(pool.clone(), config.service.region);
-    let (clock, clocks_pool) = (store.clock().clone(), pool.clone());
-    clock.begin(&pool).await;
-    let sagas = Sagas::new(store, clients::connect(&config)?, config.saga());
     let mut workers = Workers::new();
-    workers.spawn("database-clock", move |token| clock.clone().follow(clocks_pool.clone(), token));
+    store.clock().keep(&pool, &mut workers).await;
+    let sagas = Sagas::new(store, clients::connect(&config)?, config.saga());
     let (region, there) = (config.service.region, clients::peer(&config)?);
     let (link, known_link) = watch::channel(Link::Up);
     let peer = Arc::new(PeerRegion::new(there.clone(), region, known_link));

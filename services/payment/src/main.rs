@@ -64,7 +64,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let (provider, webhook_secret) = (Arc::new(config.psp.provider()?), config.webhook_secret()?);
     let pool = config.database.connect()?;
     let (store, clock) = (Store::new(pool.clone(), region), DatabaseClock::unread());
-    clock.begin(&pool).await;
+    let mut background = Workers::new();
+    clock.keep(&pool, &mut background).await;
     let driver = Driver::new(store.clone(), Arc::clone(&provider), config.commission_basis_points);
     let wake = Arc::new(Notify::new());
 
@@ -72,14 +73,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let router = webhook::router(store.clone(), webhook_secret, clock.clone(), Arc::clone(&wake));
     let webhooks = tokio::spawn(chassis::server::serve_http(webhooks, router, shutdown.token(), grace));
 
-    let mut background = Workers::new();
     let relay = Arc::new(outbox::Relay::new(pool.clone(), &config.spine, region, "payment"));
     background.spawn("relay", move |token| {
         let relay = Arc::clone(&relay);
         async move { relay.run(token).await }
     });
-    let (followed, clocks_pool) = (clock.clone(), pool.clone());
-    background.spawn("database-clock", move |token| followed.clone().follow(clocks_pool.clone(), token));
     let shipped = outbox::Consumer::new(pool, &config.spine, region, "payment", workers::ShippedOrders);
     let shipped = Arc::new(shipped);
     background.spawn("shipped-orders", move |token| {

@@ -12,6 +12,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::workers::Workers;
+
 /// A database that moved to another machine, with another clock, is noticed so soon.
 const READ_EVERY: Duration = Duration::from_secs(10);
 /// How long the beginning waits for the first answer.
@@ -58,9 +60,9 @@ impl DatabaseClock {
         Ok(said)
     }
 
-    /// Asks it before anything goes by this clock. A database that does not answer soon keeps nobody from beginning: without it there is
-    /// nothing to compare times with, and [`Self::follow`] asks again every second.
-    pub async fn begin(&self, pool: &PgPool) {
+    /// Asks the database of `pool` now, before anything goes by this clock, and from then on with a worker. A database that does not answer
+    /// soon keeps nobody from beginning: without it there is nothing to compare times with, and it is asked again every second.
+    pub async fn keep(&self, pool: &PgPool, workers: &mut Workers) {
         match tokio::time::timeout(FIRST_ANSWER, self.read(pool)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
@@ -68,13 +70,12 @@ impl DatabaseClock {
             }
             Err(_) => tracing::warn!("the database's clock is not known yet: no answer"),
         }
+        let (clock, pool) = (self.clone(), pool.clone());
+        workers.spawn("database-clock", move |token| clock.clone().follow(pool.clone(), token));
     }
 
     /// Asks it again and again, until `token` is cancelled, and says when this process's clock is another one.
-    ///
-    /// # Errors
-    /// None: a database that does not answer is asked again.
-    pub async fn follow(self, pool: PgPool, token: CancellationToken) -> Result<(), Infallible> {
+    async fn follow(self, pool: PgPool, token: CancellationToken) -> Result<(), Infallible> {
         let mut told = 0;
         loop {
             let pause = match self.read(&pool).await {

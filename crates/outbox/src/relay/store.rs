@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 /// Most rows of one round. At a few milliseconds a round it is tens of thousands of events a second, far past what a
@@ -166,62 +166,51 @@ pub(super) async fn remove_free(
     after: After,
     ids: &[Uuid],
 ) -> Result<Vec<Uuid>, sqlx::Error> {
+    let mut transaction = conn.begin().await?;
+    let (free, left): (Vec<Locked>, Vec<Locked>) =
+        lock_free(&mut transaction, table, ids).await?.into_iter().partition(|row| row.is_free);
+    let [free, left] = [free, left].map(|rows| rows.into_iter().map(|row| row.id).collect::<Vec<_>>());
+    remove(&mut transaction, table, after, &free).await?;
     // no crash point: a round's commit, later; what is left is published again, under the same ids.
-    match (table, after) {
-        (Table::Outbox, After::MoveToPeer) => {
-            sqlx::query_scalar!(
-                "with here as (
+    transaction.commit().await?;
+    Ok(left)
+}
+
+/// A published row that is still there.
+struct Locked {
+    id: Uuid,
+    /// Nobody else holds a row of its aggregate: it is locked for us.
+    is_free: bool,
+}
+
+/// Locks those of the rows that nobody holds.
+async fn lock_free(conn: &mut PgConnection, table: Table, ids: &[Uuid]) -> Result<Vec<Locked>, sqlx::Error> {
+    match table {
+        Table::Outbox => {
+            sqlx::query_as!(
+                Locked,
+                r#"with here as (
                      select id, aggregateid from outbox where id = any($1)
                  ), free as (
                      select id from outbox where id = any($1) for update skip locked
-                 ), published as (
-                     delete from outbox
-                     where id in (select id from free)
-                         and aggregateid not in (select aggregateid from here where id not in (select id from free))
-                     returning *
-                 ), moved as (
-                     insert into outbox_peer
-                         (id, aggregatetype, aggregateid, type, payload, position, home_region, traceparent, created_at)
-                     select id, aggregatetype, aggregateid, type, payload, position, home_region, traceparent, created_at
-                     from published
                  )
-                 select id from here where id not in (select id from published)",
+                 select id, aggregateid not in (select aggregateid from here where id not in (select id from free)) as "is_free!"
+                 from here"#,
                 ids,
             )
             .fetch_all(conn)
             .await
         }
-        (Table::Outbox, After::Delete) => {
-            sqlx::query_scalar!(
-                "with here as (
-                     select id, aggregateid from outbox where id = any($1)
-                 ), free as (
-                     select id from outbox where id = any($1) for update skip locked
-                 ), published as (
-                     delete from outbox
-                     where id in (select id from free)
-                         and aggregateid not in (select aggregateid from here where id not in (select id from free))
-                     returning id
-                 )
-                 select id from here where id not in (select id from published)",
-                ids,
-            )
-            .fetch_all(conn)
-            .await
-        }
-        (Table::OutboxPeer, After::Delete | After::MoveToPeer) => {
-            sqlx::query_scalar!(
-                "with here as (
+        Table::OutboxPeer => {
+            sqlx::query_as!(
+                Locked,
+                r#"with here as (
                      select id, aggregateid from outbox_peer where id = any($1)
                  ), free as (
                      select id from outbox_peer where id = any($1) for update skip locked
-                 ), published as (
-                     delete from outbox_peer
-                     where id in (select id from free)
-                         and aggregateid not in (select aggregateid from here where id not in (select id from free))
-                     returning id
                  )
-                 select id from here where id not in (select id from published)",
+                 select id, aggregateid not in (select aggregateid from here where id not in (select id from free)) as "is_free!"
+                 from here"#,
                 ids,
             )
             .fetch_all(conn)

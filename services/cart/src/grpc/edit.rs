@@ -178,19 +178,25 @@ impl CartGrpc {
 
 fn added(request: &AddLineRequest) -> Result<EditRequest, Status> {
     let AddLineRequest { cart_id, owner_id, idempotency_key, offer_id, quantity } = request;
-    let mut fields = Fields::default();
-    let ask = fields.check("quantity", Quantity::try_from(*quantity)).map(Ask::Add);
-    let offer = fields.name("offer_id", offer_id);
-    checked(fields, (cart_id, owner_id, idempotency_key), offer, ask)
+    of_units((cart_id, owner_id, idempotency_key), offer_id, *quantity, Ask::Add)
 }
 
-/// It may add units, so the offer is one that can be bought.
 fn set(request: &SetLineQuantityRequest) -> Result<EditRequest, Status> {
     let SetLineQuantityRequest { cart_id, owner_id, idempotency_key, offer_id, quantity } = request;
+    of_units((cart_id, owner_id, idempotency_key), offer_id, *quantity, Ask::Set)
+}
+
+/// Either may add units, so the offer is one that can be bought.
+fn of_units(
+    whose: (&str, &str, &str),
+    offer_id: &str,
+    quantity: i64,
+    ask: fn(Quantity) -> Ask,
+) -> Result<EditRequest, Status> {
     let mut fields = Fields::default();
-    let ask = fields.check("quantity", Quantity::try_from(*quantity)).map(Ask::Set);
+    let ask = fields.check("quantity", Quantity::try_from(quantity)).map(ask);
     let offer = fields.name("offer_id", offer_id);
-    checked(fields, (cart_id, owner_id, idempotency_key), offer, ask)
+    checked(fields, whose, offer, ask)
 }
 
 /// What is in the cart can be taken out of it, however it was named before today's rules.

@@ -101,8 +101,8 @@ impl Order {
         shares_of(self.lines.iter().map(|line| &line.seller).zip(worth))
     }
 
-    /// Until when it may be undecided, by the clock of the orders' database: `limit` after its id was made, which for the repeat of a request that died is earlier than
-    /// the row. (An id without a time in it, which we never make, counts as made with the row.)
+    /// Until when it may be undecided, by the clock of the orders' database: `limit` after its id was made, which for the repeat of a request
+    /// that died is earlier than the row. (An id without a time in it, which we never make, counts as made with the row.)
     pub fn placement_deadline(&self, limit: Duration) -> DateTime<Utc> {
         let made_at = self
             .id

@@ -10,8 +10,8 @@ use super::row::{parse, parse_state};
 use super::{Store, StoreError};
 use crate::domain::Fate;
 
-/// When what was taken from a queue is looked at again, unless it is settled or put off before: its taker died, or it can be neither read
-/// nor written. Longer than [`Store::take_untold`]'s caller puts off what is only waiting, so that a row that nothing mends costs little.
+/// What was taken from a queue is looked at again after this, unless its taker has settled it or put it off: the taker died, or the row can be
+/// neither read nor written. Longer than the takers put off what only has to wait, so that a row that nothing mends costs little.
 const TAKEN_FOR: Duration = Duration::from_secs(10);
 
 /// What this region knows of a request to place an order.

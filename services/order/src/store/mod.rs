@@ -55,6 +55,16 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether it would be the same with any other order: the database is away.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Database(error) => chassis::database::is_away(error),
+            Self::Corrupt { .. } => false,
+        }
+    }
+}
+
 /// Reads and writes orders.
 #[derive(Debug, Clone)]
 pub struct Store {

@@ -19,7 +19,7 @@ const BATCH_MAX: i64 = 50;
 /// Works until `token` is cancelled.
 ///
 /// # Errors
-/// [`StoreError`] when a queue cannot be read at all; supervision starts again.
+/// [`StoreError`] of the database as a whole; supervision starts again.
 pub async fn run(store: &Store, intentions: &OneIntention, token: CancellationToken) -> Result<(), StoreError> {
     while !token.is_cancelled() {
         tell_homes(store, intentions, &token).await?;
@@ -38,7 +38,7 @@ async fn tell_homes(store: &Store, intentions: &OneIntention, token: &Cancellati
             break;
         }
         match taken {
-            Ok(untold) => noted(untold.order, intentions.tell_home(&untold).await),
+            Ok(untold) => pass_over(untold.order, intentions.tell_home(&untold).await)?,
             // It names the order.
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "an order to tell of is unreadable")
@@ -57,15 +57,18 @@ async fn undo_superseded(
         if token.is_cancelled() {
             break;
         }
-        noted(order, intentions.undo(order, by).await);
+        pass_over(order, intentions.undo(order, by).await)?;
     }
     Ok(())
 }
 
-/// A failure of one order is that order's alone.
-fn noted(order: OrderId, settled: Result<(), StoreError>) {
-    if let Err(error) = settled {
-        // Its next look comes.
-        tracing::error!(order_id = %order, error = &error as &dyn std::error::Error, "one of two orders of a request is not settled");
+/// A failure of one order is that order's alone: its next look comes. A database that is away is no one's alone.
+fn pass_over(order: OrderId, settled: Result<(), StoreError>) -> Result<(), StoreError> {
+    match settled {
+        Err(error) if !error.is_outage() => {
+            tracing::error!(order_id = %order, error = &error as &dyn std::error::Error, "one of two orders of a request is not settled");
+            Ok(())
+        }
+        settled => settled,
     }
 }
